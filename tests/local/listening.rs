@@ -140,7 +140,8 @@ fn a_request_that_is_not_an_event_is_refused_with_words() {
         (404, "POST", "/", ("x", "y"), "POST /telemetry/messages"),
         (404, "POST", "/telemetry/partitions/4/messages", ("x", "y"), "the hub has 0 to 3"),
         (404, "POST", "/telemetry/partitions/%2e%2e/messages", ("x", "y"), "the hub has 0 to 3"),
-        (405, "GET", "/telemetry/messages", ("x", "y"), ""),
+        (405, "GET", "/telemetry/messages", ("x", "y"), "sent with POST"),
+        (405, "DELETE", "/telemetry/partitions/0/messages", ("x", "y"), "sent with POST"),
         (400, "POST", "/telemetry/messages", ("BrokerProperties", "PartitionKey=d"), "BrokerProperties is invalid"),
         (400, "POST", "/telemetry/messages", BATCH, "the batch is invalid"),
     ] {

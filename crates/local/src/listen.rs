@@ -73,8 +73,11 @@ impl<B: Broker> Intake<B> {
     /// Returns the routes.
     pub(super) fn routes(self: &Arc<Self>) -> Router {
         Router::new()
-            .route("/{entity}/messages", post(send::<B>))
-            .route("/{entity}/partitions/{partition}/messages", post(send_to_partition::<B>))
+            .route("/{entity}/messages", post(send::<B>).fallback(refuse_method))
+            .route(
+                "/{entity}/partitions/{partition}/messages",
+                post(send_to_partition::<B>).fallback(refuse_method),
+            )
             .with_state(Arc::clone(self))
     }
 
@@ -166,6 +169,10 @@ async fn send_to_partition<B: Broker>(
     request: Request,
 ) -> Response {
     intake.answer(&entity, Some(&partition), request).await
+}
+
+async fn refuse_method() -> Refusal {
+    Refusal::not_post()
 }
 
 /// Opens a port on 127.0.0.1; a free one for 0.

@@ -141,7 +141,7 @@ fn user_properties(headers: &HeaderMap) -> Vec<(String, Property)> {
     given.map(|(name, value)| (name.to_string(), Property::Text(unquoted(text(value))))).collect()
 }
 
-/// Returns whether a header is no application property. Secrets never become one.
+/// Returns whether a header is not an application property. Secrets never become one.
 fn is_of_protocol(name: &HeaderName) -> bool {
     const NAMES: [&str; 17] = [
         "authorization",

@@ -34,6 +34,10 @@ impl Refusal {
         Self::new(StatusCode::NOT_FOUND, format!("there is no such partition: the hub has 0 to {}", count - 1))
     }
 
+    pub(super) fn not_post() -> Self {
+        Self::new(StatusCode::METHOD_NOT_ALLOWED, "events are sent with POST, and cannot be read here")
+    }
+
     pub(super) fn too_large() -> Self {
         let detail = format!("an event, or a batch of events with 64 bytes for each, has at most {MAX_BYTES} bytes");
         Self::new(StatusCode::PAYLOAD_TOO_LARGE, detail)

@@ -113,7 +113,7 @@ async fn an_invalid_request_is_refused_and_nothing_of_it_is_taken() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_sender_waits_while_the_hub_is_full_and_is_told_to_send_again() {
+async fn a_sender_waits_while_the_hub_is_full_and_gets_an_answer_to_send_again() {
     let running = Running::new(1);
     for _ in 0..20_000 {
         running.hub.send(Sent::default()).await;
