@@ -23,6 +23,8 @@ use devicestate_sqlite::OpenMode;
 use devicestate_terminal::{CommandError, CommandOutcome, Output, print_json_value};
 
 use context::Context;
+#[cfg(feature = "local")]
+pub(super) use context::configured_queue;
 pub(super) use devicestate_terminal::shell_quoted;
 
 #[derive(Debug, Args)]

@@ -1,138 +1,100 @@
-//! `devicestate local --ui`: the live page of a run.
+//! `devicestate ui`: the live page of a state file that other processes write.
 
 use std::{
-    io::{BufRead as _, BufReader, Write as _},
-    process::Command,
+    io::{BufRead as _, BufReader},
+    process::{Child, Command, Stdio},
 };
 
-use devicestate_test_support::{Framing, http::connect, program::devicestate, request};
-use serde_json::{Value, json};
+use devicestate_sqlite::{Database, OpenMode};
+use devicestate_test_support::{EventStream, Framing, program::devicestate, request};
+use serde_json::json;
 
-use crate::{
-    listening::Listening,
-    support::{Workspace, count, function_app},
-};
+use crate::support::{Workspace, events, lines, signal};
 
-/// Returns the port and the token of a printed address.
-fn page_of(run: &Listening) -> (u16, String) {
-    let line = run.printed.iter().find(|line| line.contains("/?token=")).expect("the page's address");
-    let address = line.split("http://127.0.0.1:").nth(1).expect("an address");
-    let (port, token) = address.split_once("/?token=").expect("a token");
-    (port.parse().expect("a port"), token.to_owned())
+/// A running `devicestate ui` with its port and token.
+struct Ui {
+    process: Child,
+    port: u16,
+    token: String,
 }
 
-/// Reads the events of the page until one of this name has the expected data, and returns the data.
-fn wait_for_event(run: &Listening, name: &str, mut is_expected: impl FnMut(&Value) -> bool) -> Value {
-    let (port, token) = page_of(run);
-    let mut connection = connect(port).expect("it listens");
-    let request = format!("GET /live/devices?token={token} HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\n\r\n");
-    connection.write_all(request.as_bytes()).expect("it reads");
-    let mut is_wanted = false;
-    for line in BufReader::new(connection).lines() {
-        let line = line.expect("text");
-        if let Some(event) = line.strip_prefix("event:") {
-            is_wanted = event.trim() == name;
-        } else if let Some(data) = line.strip_prefix("data:").filter(|_| is_wanted) {
-            let data = serde_json::from_str(data).expect("JSON");
-            if is_expected(&data) {
-                return data;
-            }
-        }
+impl Ui {
+    fn start(workspace: &Workspace) -> Self {
+        let mut command = Command::new(devicestate());
+        command.args(["ui", "--port", "0", "--state"]).arg(workspace.state()).current_dir(workspace.path(""));
+        let mut process = command.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().expect("the binary runs");
+        let mut address = String::new();
+        let output = process.stdout.as_mut().expect("a pipe");
+        BufReader::new(output).read_line(&mut address).expect("a line");
+        let address = address.trim_end().strip_prefix("http://127.0.0.1:").expect("an address of this machine");
+        let (port, token) = address.split_once("/?token=").expect("a token");
+        let (port, token) = (port.parse().expect("a port"), token.to_owned());
+        Self { process, port, token }
     }
-    panic!("the events ended without {name}");
+
+    /// Ends the command by a signal and returns its exit code.
+    fn end(mut self, name: &str) -> Option<i32> {
+        assert!(signal(name, self.process.id()));
+        self.process.wait().expect("it ends").code()
+    }
 }
 
-fn get(run: &Listening, path: &str) -> Value {
-    let (port, token) = page_of(run);
-    let authorization = format!("Bearer {token}");
-    let headers = [("Authorization", &*authorization)];
-    let response = request(port, "GET", path, &headers, b"", Framing::Length).expect("an answer");
-    assert_eq!(response.status, 200, "{path}");
-    response.json()
+fn ui_error(arguments: &[&str]) -> (Option<i32>, String) {
+    let mut command = Command::new(devicestate());
+    command.arg("ui").args(arguments).env_remove("StateStore").env_remove("CosmosConnection__accountEndpoint");
+    let output = command.output().expect("the binary runs");
+    assert!(output.stdout.is_empty());
+    (output.status.code(), String::from_utf8(output.stderr).expect("text"))
 }
 
 #[test]
-fn the_page_shows_the_figures_and_dead_letters_of_a_run_and_stays_after_its_input() {
+fn the_page_shows_what_other_processes_write_into_the_state_file() {
     let workspace = Workspace::new();
-    let run = Listening::start(workspace.local(&[
-        "--ui",
-        "0",
-        "--devices",
-        "3",
-        "--events",
-        "100",
-        "--invalid-events",
-        "1%",
-    ]));
-    let figures = wait_for_event(&run, "figures", |figures| figures["processed"] == 303);
-    assert_eq!((&figures["received"], &figures["deadLettered"]), (&json!(303), &json!(3)), "{figures}");
-    let partitions = figures["partitions"].as_array().expect("an array");
-    let expected: Vec<_> = (0..4).map(|n| json!({ "partition": n.to_string(), "waiting": 0, "lagMs": 0 })).collect();
-    assert_eq!(*partitions, expected);
-
-    let letters = wait_for_event(&run, "deadLetters", |letters| letters["total"] == 3);
+    let first = workspace.write("first.jsonl", lines(&events(0..11)) + "no telemetry\n");
+    let first = first.to_str().expect("text");
+    workspace.run(&["--file", first]);
+    // The handler that owns the file has ended, so that there is no write-ahead log when the page opens it.
+    let ui = Ui::start(&workspace);
+    let mut stream = EventStream::open(ui.port, &format!("/live/devices?token={}", ui.token)).expect("events");
+    let snapshot = stream.expect("snapshot");
+    assert_eq!((&snapshot["total"], &snapshot["devices"][1]["id"]), (&json!(11), &json!("d1")));
+    assert_eq!(snapshot["devices"][1]["readings"], json!({"Battery": 0.000_01}));
+    let letters = stream.expect("deadLetters");
+    assert_eq!((&letters["total"], &letters["groups"][0]["count"]), (&json!(1), &json!(1)));
     let command = letters["groups"][0]["command"].as_str().expect("a command");
-    let (program, state) = (devicestate(), workspace.state());
-    let beginning = format!("Telemetry=drone {} dead-letters ", program.display());
-    assert!(command.starts_with(&beginning) && command.contains(&format!(" --state {}", state.display())), "{command}");
+    assert!(command.starts_with("devicestate dead-letters replay --issue '^"), "{command}");
+    // The command runs as it is.
+    let script = command.replacen("devicestate", &devicestate().display().to_string(), 1);
+    let replay = Command::new("bash").args(["-c", &script]).env("Telemetry", "drone").output().expect("bash");
+    assert!(replay.status.success(), "{command}: {}", String::from_utf8_lossy(&replay.stderr));
 
-    let info = get(&run, "/live/info");
-    assert_eq!((&info["run"], &info["partitions"], &info["listen"]), (&json!(true), &json!(4), &Value::Null), "{info}");
-    let list = get(&run, "/api/devices");
-    let id = list["devices"][0]["id"].as_str().expect("an id");
-    let device = get(&run, &format!("/live/device?id={id}"));
-    let partition = device["readings"][0]["partition"].as_str().expect("a partition");
-    assert!(["0", "1", "2", "3"].contains(&partition), "{device}");
-
-    let report = run.end("-INT", 0);
-    assert_eq!((count(&report, "received"), &report["interrupted"]), (303, &false.into()));
-}
-
-#[test]
-fn the_page_and_events_by_http_share_a_port() {
-    let workspace = Workspace::new();
-    let root = function_app(&workspace, |_, _| {});
-    let run = Listening::start(workspace.local(&["--listen", "--ui", "0", "--app-root", root.to_str().expect("text")]));
-    let (port, _) = page_of(&run);
-    let address = format!("http://127.0.0.1:{port}/telemetry/messages");
-    assert!(run.printed.iter().any(|line| line.contains(&format!("curl {address} "))), "{:?}", run.printed);
-    assert_eq!(get(&run, "/live/info")["listen"], address);
-    // Without a token, but not from a web page.
-    let post = |headers: &[(&str, &str)]| {
-        let body = br#"{"deviceId":"d","battery":1}"#;
-        request(port, "POST", "/telemetry/messages", headers, body, Framing::Length).expect("an answer").status
-    };
-    assert_eq!((post(&[]), post(&[("Origin", "https://evil.example")])), (201, 403));
-    wait_for_event(&run, "figures", |figures| figures["processed"] == 1);
-    let report = run.end("-TERM", 0);
-    assert_eq!((count(&report, "receivedByHttp"), count(&report, "devices")), (1, 1));
-}
-
-#[test]
-fn the_demonstration_stays_with_its_page_and_is_checked_at_the_end() {
-    let workspace = Workspace::new();
-    let run = Listening::start(workspace.local(&["--ui", "0"]));
-    let figures = wait_for_event(&run, "figures", |figures| {
-        let waiting = figures["partitions"].as_array().expect("an array").iter().map(|partition| &partition["waiting"]);
-        figures["processed"] == figures["received"]
-            && figures["batches"] != 0
-            && waiting.clone().all(|waiting| *waiting == 0)
-    });
-    let report = run.end("-INT", 0);
-    assert!(figures["processed"].as_u64() <= Some(count(&report, "received")), "{figures} {report}");
+    let second = workspace.write("second.jsonl", lines(&[json!({"deviceId": "d1", "battery": 0.5})]));
+    workspace.run(&["--file", second.to_str().expect("text")]);
+    let changes = stream.expect("changes");
     assert_eq!(
-        (&report["check"]["differentDocuments"], &report["check"]["documents"]),
-        (&json!(0), &json!(2)),
-        "{report}"
+        (&changes["devices"][0]["id"], &changes["devices"][0]["readings"]["Battery"]),
+        (&json!("d1"), &json!(0.5))
     );
+    let path = format!("/live/device?id=d1&token={}", ui.token);
+    let device = request(ui.port, "GET", &path, &[], b"", Framing::Length).expect("an answer").json();
+    assert_eq!(device["readings"][0]["history"].as_array().map(Vec::len), Some(2), "{device}");
+    assert_eq!(ui.end("-INT"), Some(0));
 }
 
 #[test]
-fn documents_in_the_handlers_memory_have_no_page() {
+fn a_page_that_cannot_start_says_why() {
     let workspace = Workspace::new();
-    let mut local: Command = workspace.local(&["--ui", "0", "--devices", "1"]);
-    let output = local.env("StateStore", "memory").output().expect("the binary runs");
-    let errors = String::from_utf8_lossy(&output.stderr);
-    assert_eq!(output.status.code(), Some(2), "{errors}");
-    assert!(errors.contains("set StateStore to sqlite") && errors.contains("--ui"), "{errors}");
+    let missing = workspace.path("missing.db");
+    let (code, error) = ui_error(&["--state", missing.to_str().expect("text")]);
+    assert!(code == Some(2) && error.contains("missing.db"), "{error}");
+    let (code, error) = ui_error(&[]);
+    assert!(code == Some(2) && error.contains("StateStore") && error.contains("--state FILE"), "{error}");
+    let (code, error) = ui_error(&["--store", "cosmos"]);
+    assert!(code == Some(2) && error.contains("CosmosConnection"), "{error}");
+    drop(Database::open(&workspace.state(), OpenMode::Create).expect("a state file"));
+    let ui = Ui::start(&workspace);
+    let state = workspace.state();
+    let (code, error) = ui_error(&["--port", &ui.port.to_string(), "--state", state.to_str().expect("text")]);
+    assert!(code == Some(2) && error.contains("--port 0"), "{error}");
+    assert_eq!(ui.end("-TERM"), Some(0));
 }

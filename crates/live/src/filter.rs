@@ -14,5 +14,9 @@ pub(crate) fn parse(text: &str) -> Result<Filter, Problem> {
     if text.trim().is_empty() {
         return Ok(Filter::EVERY);
     }
-    Err(Problem::new(StatusCode::BAD_REQUEST, "the parameter `where` is invalid: filters are not yet supported"))
+    devicestate_read_api::filter::parse(text).map_err(|error| Problem {
+        status: StatusCode::BAD_REQUEST,
+        detail: format!("the parameter `where` is invalid: {error}"),
+        position: Some(error.position),
+    })
 }

@@ -74,10 +74,7 @@ impl<B: Broker> Intake<B> {
     pub(super) fn routes(self: &Arc<Self>) -> Router {
         Router::new()
             .route("/{entity}/messages", post(send::<B>).fallback(refuse_method))
-            .route(
-                "/{entity}/partitions/{partition}/messages",
-                post(send_to_partition::<B>).fallback(refuse_method),
-            )
+            .route("/{entity}/partitions/{partition}/messages", post(send_to_partition::<B>).fallback(refuse_method))
             .with_state(Arc::clone(self))
     }
 

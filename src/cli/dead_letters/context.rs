@@ -319,6 +319,21 @@ fn load_bindings(app_root: &Path, settings: &Settings) -> Result<(Vec<Trigger>, 
     }
 }
 
+/// Returns the Storage queue of the function app in a folder; `None` if the settings have no connection to it.
+#[cfg(feature = "local")]
+pub(in crate::cli) fn configured_queue(
+    app_root: &Path,
+    settings: &Settings,
+) -> Result<Option<Arc<dyn DeadLetterQueue>>, CommandError> {
+    let (_, output) = load_bindings(app_root, settings)?;
+    let configured = config::queue_connection(settings, &output).map_err(CommandError::not_started)?;
+    if configured.connection.is_none() {
+        return Ok(None);
+    }
+    let (connection, name) = storage_connection(settings, &output)?;
+    Ok(Some(Arc::new(StorageQueue::new(&connection, &name).map_err(CommandError::not_started)?)))
+}
+
 fn storage_connection(settings: &Settings, output: &QueueOutput) -> Result<(StorageConnection, String), CommandError> {
     let config::QueueConnection { setting, connection } =
         config::queue_connection(settings, output).map_err(CommandError::not_started)?;

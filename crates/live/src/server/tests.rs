@@ -1,14 +1,17 @@
 use std::{
     collections::BTreeMap,
     fs,
-    io::{BufRead as _, BufReader, Write as _},
+    io::{BufReader, Write as _},
     net::TcpStream,
     path::Path,
     sync::atomic::Ordering::SeqCst,
 };
 
 use axum::routing::post;
-use devicestate_test_support::http::{self, Response};
+use devicestate_test_support::{
+    EventStream,
+    http::{self, Response},
+};
 use serde_json::{Value, json};
 use tokio::{runtime::Runtime, sync::oneshot, task::JoinHandle};
 
@@ -69,31 +72,10 @@ impl Server {
         self.answer(&format!("GET {path}"), &[self.host(), format!("Authorization: Bearer {}", self.token)])
     }
 
-    /// Opens the events, or returns the status that refuses it.
-    fn events(&self, query: &str) -> Result<Events, u16> {
-        let line = format!("GET /live/devices?token={}{query}", self.token);
-        let mut stream = BufReader::new(self.send(&line, &[self.host()]));
-        let status_line = line_of(&mut stream);
-        let status = status_line.split(' ').nth(1).expect("a status").parse().expect("a number");
-        if status == 200 { Ok(Events(stream)) } else { Err(status) }
+    /// Opens the events, or returns the status with which they are refused.
+    fn events(&self, query: &str) -> Result<EventStream, u16> {
+        EventStream::open(self.port, &format!("/live/devices?token={}{query}", self.token))
     }
-}
-
-struct Events(BufReader<TcpStream>);
-
-impl Events {
-    /// Returns the data of the next event of this name.
-    fn next(&mut self, name: &str) -> Value {
-        while line_of(&mut self.0) != format!("event: {name}") {}
-        let line = line_of(&mut self.0);
-        serde_json::from_str(line.strip_prefix("data: ").expect("data follows")).expect("JSON")
-    }
-}
-
-fn line_of(stream: &mut BufReader<TcpStream>) -> String {
-    let mut line = String::new();
-    assert!(stream.read_line(&mut line).expect("a line") > 0, "the server has ended the answer");
-    line.trim_end().to_owned()
 }
 
 #[test]
@@ -208,15 +190,15 @@ fn the_events_follow_the_store_through_a_failure() {
     let server = start();
     server.store.write(document("a", 1));
     let mut events = server.events("").expect("events");
-    assert_eq!(events.next("snapshot")["devices"][0]["readings"]["level"], 1);
+    assert_eq!(events.expect("snapshot")["devices"][0]["readings"]["level"], 1);
     server.store.write(document("a", 2));
-    assert_eq!(events.next("changes")["devices"][0]["readings"]["level"], 2);
+    assert_eq!(events.expect("changes")["devices"][0]["readings"]["level"], 2);
     server.store.is_failing.store(true, SeqCst);
-    assert_eq!(events.next("problem")["message"], "the store cannot be read: the disk is away");
+    assert_eq!(events.expect("problem")["message"], "the store cannot be read: the disk is away");
     server.store.write(document("b", 3));
     server.store.is_failing.store(false, SeqCst);
-    assert_eq!(events.next("problem")["message"], Value::Null);
-    assert_eq!(events.next("changes")["devices"][0]["id"], "b");
+    assert_eq!(events.expect("problem")["message"], Value::Null);
+    assert_eq!(events.expect("changes")["devices"][0]["id"], "b");
 }
 
 #[test]
@@ -231,14 +213,46 @@ fn a_reader_that_goes_away_makes_room_for_another_one() {
 }
 
 #[test]
+fn a_filter_selects_devices_and_an_invalid_one_is_refused_with_its_position() {
+    let server = start();
+    server.store.write(document("low", 1));
+    server.store.write(document("high", 9));
+    let mut events = server.events("&where=level+%3E+5").expect("events");
+    let snapshot = events.expect("snapshot");
+    assert_eq!((&snapshot["total"], &snapshot["devices"][0]["id"]), (&json!(1), &json!("high")));
+    let answer = server.get("/live/devices?where=level+%3E");
+    assert_eq!((answer.status, &answer.json()["position"]), (400, &json!(8)));
+    assert_eq!(server.get("/live/devices?silent=15m").status, 400);
+}
+
+#[test]
+fn the_read_api_is_below_api_and_gets_no_token() {
+    let server = start();
+    server.store.write(document("a~2Fb", 5));
+    let device = server.get("/api/devices/a%2Fb");
+    assert_eq!(
+        (device.status, &device.json()["id"], &device.json()["readings"]),
+        (200, &json!("a/b"), &json!({"level": 5}))
+    );
+    assert_eq!(device.header("Content-Type"), Some("application/json"));
+    let with_token = format!("GET /api/devices?limit=1&token={}", server.token);
+    let answer = server.answer(&with_token, &[server.host()]);
+    assert_eq!((answer.status, &answer.json()["devices"][0]["id"]), (200, &json!("a/b")));
+    let headers = [server.host(), format!("Authorization: Bearer {}", server.token)];
+    let tag = format!("If-None-Match: {}", device.header("ETag").expect("a tag"));
+    let unchanged = server.answer("GET /api/devices/a%2Fb", &[headers.as_slice(), &[tag]].concat());
+    assert_eq!((unchanged.status, unchanged.body.len()), (304, 0));
+    assert_eq!(server.get("/api/devices/summary").json()["devices"], 1);
+    assert_eq!(server.answer("POST /api/devices", &headers).status, 405);
+}
+
+#[test]
 fn the_events_end_with_the_server() {
     let mut server = start();
     let mut events = server.events("").expect("events");
-    events.next("snapshot");
+    events.expect("snapshot");
     server.end.take().expect("not yet").send(()).expect("it is served");
-    let mut rest = String::new();
-    while events.0.read_line(&mut rest).expect("a regular end") > 0 {}
-    assert!(!rest.contains("event:"), "{rest}");
+    assert_eq!(events.next_of("changes"), None);
     server.runtime.block_on(server.serving).expect("no panic").expect("a regular end");
 }
 
@@ -247,9 +261,9 @@ fn a_device_has_each_reading_with_its_partition_and_its_latest_values() {
     let server = start();
     server.store.write(document("pump~231", 5));
     let mut events = server.events("").expect("events");
-    assert_eq!(events.next("snapshot")["devices"][0]["id"], "pump#1");
+    assert_eq!(events.expect("snapshot")["devices"][0]["id"], "pump#1");
     server.store.write(document("pump~231", 6));
-    events.next("changes");
+    events.expect("changes");
     let expected = json!({
         "id": "pump#1", "heardMs": 6, "deadLetters": [],
         "readings": [{
