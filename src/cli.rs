@@ -1,7 +1,7 @@
 //! The command line of `devicestate`.
 //!
-//! Each command is a module: `devices`, `dead_letters`, `telemetry` and, with the feature `local`, `local`. A command returns
-//! [`CommandError`], which holds the exit code.
+//! Each command is a module: `devices`, `dead_letters`, `telemetry` and, with the feature `local`, `local`, `drill` and `ui`. A
+//! command returns [`CommandError`], which holds the exit code.
 
 mod dead_letters;
 mod devices;
@@ -10,6 +10,8 @@ mod drill;
 #[cfg(feature = "local")]
 mod local;
 mod telemetry;
+#[cfg(feature = "local")]
+mod ui;
 #[cfg(not(feature = "local"))]
 mod without_local;
 
@@ -21,7 +23,7 @@ use devicestate_terminal::CommandError;
 
 use crate::{config, log, serve};
 #[cfg(not(feature = "local"))]
-use without_local::{drill, local};
+use without_local::{drill, local, ui};
 
 /// The prefix of error messages.
 const PROGRAM: &str = "devicestate";
@@ -65,6 +67,9 @@ Docs: docs/reference/settings.md")]
     /// Lose a region, fail over and fail back on this machine, and compare every document with its events
     #[cfg_attr(not(feature = "local"), command(hide = true))]
     Drill(Box<drill::Options>),
+    /// Show the devices of a state file or of Azure on a live page
+    #[cfg_attr(not(feature = "local"), command(hide = true))]
+    Ui(Box<ui::Options>),
     /// List devices and show their state documents
     Devices(devices::Options),
     /// Check how events are decoded, and write a first telemetry file
@@ -93,6 +98,7 @@ impl Cli {
                 Command::Serve(options) => serve(options).await,
                 Command::Local(options) => options.run().await,
                 Command::Drill(options) => options.run().await,
+                Command::Ui(options) => options.run().await,
                 Command::Devices(options) => options.run().await,
                 Command::Telemetry(options) => options.run().await,
                 Command::DeadLetters(options) => options.run().await,

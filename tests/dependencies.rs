@@ -45,14 +45,19 @@ fn each_layer_uses_only_the_layers_below_it() {
     assert_eq!(ours("devicestate-azure"), ["dead-letters", "engine"]);
     assert_eq!(ours("devicestate-telemetry"), ["engine"]);
     assert_eq!(ours("devicestate-event-files"), ["engine", "terminal"]);
-    assert_eq!(ours("devicestate-local"), ["engine", "event-files", "sqlite", "telemetry", "terminal"]);
+    assert_eq!(ours("devicestate-read-api"), ["engine"]);
+    assert_eq!(ours("devicestate-live"), ["dead-letters", "engine", "read-api", "terminal"]);
+    assert_eq!(
+        ours("devicestate-local"),
+        ["dead-letters", "engine", "event-files", "live", "read-api", "sqlite", "telemetry", "terminal"]
+    );
 }
 
 #[test]
 fn the_deployed_program_has_no_stand_ins() {
     let deployed = tree(&["--package", "devicestate", "--no-default-features"]);
     let default = tree(&["--package", "devicestate"]);
-    for name in ["devicestate-local", "hdrhistogram"] {
+    for name in ["devicestate-local", "devicestate-live", "hdrhistogram"] {
         assert!(has(&default, name) && !has(&deployed, name), "{name}");
     }
     let is_for_tests = |name: &&String| name.starts_with("devicestate-test-");

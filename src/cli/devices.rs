@@ -8,7 +8,7 @@ use clap::{Args, Subcommand};
 use devicestate_engine::{
     clock::{Clock as _, System},
     device_state::{Document, device_id, document_id},
-    settings::{ConfigError, Settings},
+    settings::Settings,
     store::{RequestCharge, StateStore},
     text::iso8601,
 };
@@ -56,11 +56,17 @@ Docs: docs/reference/state-document.md")]
     },
 }
 
-/// Reads the settings of the store.
-fn store_config(settings: &Settings) -> Result<StoreConfig, ConfigError> {
+/// Returns the store that the settings select, which another process writes.
+pub(super) fn store_config(settings: &Settings) -> Result<StoreConfig, CommandError> {
     let config = StoreConfig::from_settings(settings);
-    settings.check_encoding()?;
-    config
+    settings.check_encoding().map_err(CommandError::not_started)?;
+    match config {
+        Ok(StoreConfig::Memory) => Err(CommandError::not_started(
+            "the setting StateStore is memory: only the handler itself can read its documents; use --state FILE",
+        )),
+        Ok(config) => Ok(config),
+        Err(error) => Err(CommandError::not_started(format!("{error}; or use --state FILE"))),
+    }
 }
 
 impl Options {
@@ -68,14 +74,8 @@ impl Options {
         let state = self.state.as_ref().map(|path| format!(" --state {}", shell_quoted(&path.display().to_string())));
         let store = match self.state {
             Some(path) => StoreConfig::Sqlite(path),
-            None => store_config(&Settings::from_environment())
-                .map_err(|error| CommandError::not_started(format!("{error}; or use --state FILE")))?,
+            None => store_config(&Settings::from_environment())?,
         };
-        if store == StoreConfig::Memory {
-            return Err(CommandError::not_started(
-                "the setting StateStore is memory: only the handler itself can read its documents; use --state FILE",
-            ));
-        }
         let store = open_store(&store, OpenMode::ReadOnly).map_err(CommandError::not_started)?;
         match self.command {
             DevicesCommand::List(options) => options.run(&store).await,

@@ -1,4 +1,4 @@
-//! `devicestate local` and `devicestate drill` in a build without them, such as the deployed one.
+//! `devicestate local`, `drill` and `ui` in a build without them, such as the deployed one.
 
 /// Defines a command that returns an error.
 macro_rules! unavailable {
@@ -19,8 +19,8 @@ macro_rules! unavailable {
                 pub(in crate::cli) async fn run(self) -> Result<(), CommandError> {
                     let command = stringify!($command);
                     Err(CommandError::not_started(format!(
-                        "the command `{command}` is not in this build, because the deployed build has no stand-in host: run `cargo run \
-                         -- {command}` in the repository, or build with --features local"
+                        "the command `{command}` is not in this build, because the deployed build has only what runs in Azure: run `cargo run -- \
+                         {command}` in the repository, or build with --features local"
                     )))
                 }
             }
@@ -30,3 +30,4 @@ macro_rules! unavailable {
 
 unavailable!(drill);
 unavailable!(local);
+unavailable!(ui);

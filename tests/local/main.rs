@@ -1,4 +1,4 @@
-//! Tests of `devicestate local` and `devicestate drill`: the real binary with the real handler as its child process, on free
+//! Tests of `devicestate local`, `drill` and `ui`: the real binary with the real handler as its child process, on free
 //! ports and in temporary folders.
 
 mod cosmos;
@@ -9,7 +9,10 @@ mod function_apps;
 mod input_forms;
 mod inputs;
 mod killed_at_random;
+mod listening;
 mod listing_devices;
+mod live_page;
+mod page_of_a_run;
 mod real_telemetry;
 mod repeated_runs;
 mod session_failures;

@@ -13,6 +13,7 @@
 pub mod app;
 pub mod dead_letter_schema;
 mod envelope;
+mod event_stream;
 mod fold;
 pub mod form;
 pub mod http;
@@ -37,6 +38,7 @@ use serde_json::Value;
 pub use app::{App, DEAD_LETTER_MONITOR, FUNCTION, Handler, SESSIONS, SILENCE_WATCH, pause};
 pub use dead_letter_schema::read_dead_letter;
 pub use envelope::{Batch, EVENT_HUB, Event, NAMESPACE, TIME_ZERO_MS, retry_context};
+pub use event_stream::EventStream;
 pub use fold::Fold;
 pub use http::{Framing, Response, request};
 pub use output_schema::read_output;
