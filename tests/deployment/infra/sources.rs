@@ -15,8 +15,9 @@ use super::bicep::Template;
 const MAIN: &str = "infra/main.bicep";
 
 /// The functions of the app.
-pub(crate) const FUNCTIONS: [&str; 3] = [
+pub(crate) const FUNCTIONS: [&str; 4] = [
     "DeadLetterWatchFunction/function.json",
+    "DevicesFunction/function.json",
     "RawTelemetryFunction/function.json",
     "SessionTelemetryFunction/function.json",
 ];
