@@ -105,6 +105,13 @@ impl Fleet {
         self.problem = problem;
     }
 
+    /// Takes over documents as they were written.
+    pub(crate) fn apply_all(&mut self, all: Vec<Written>) {
+        for written in all {
+            self.apply_written(written);
+        }
+    }
+
     /// Takes over a document as it was written.
     pub(crate) fn apply_written(&mut self, written: Written) {
         let Written { stored, written_ms } = written;
