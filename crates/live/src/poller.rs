@@ -46,8 +46,8 @@ impl Poller {
             }
             let started = Instant::now();
             let result = self.read().await;
-            // A large store is read less often, so that reading it takes a tenth of the time.
-            let mut delay = poll.every.max(started.elapsed() * 9);
+            // A large store is read less often, so that reading it takes at most a quarter of the time.
+            let mut delay = poll.every.max(started.elapsed() * 3);
             let problem = result.as_ref().err().map(|error| truncated(&format!("the store cannot be read: {error}")));
             self.shared.fleet().end_read(problem);
             if let Err(error) = result {
