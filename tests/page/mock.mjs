@@ -13,11 +13,18 @@ const SNAPSHOT_DEVICES = 1000;
 export const FRAME_MS = 250;
 export const TOKEN = "correct-token";
 
+/** Returns a device that was heard so long ago. */
+export function device(id, readings, agoMs = 0, more = {}) {
+  return { id, heardMs: Date.now() - agoMs, writtenMs: Date.now(), readings, ...more };
+}
+
 /** A server with these devices, by id. Each connection is a response that takes events. */
 export class Mock {
   devices = new Map();
   connections = new Set();
   requests = [];
+  /** Whether requests fail. */
+  isDown = false;
   figures = undefined;
   deadLetters = { total: 0, examined: 0, groups: [] };
   details = (device) => ({ ...device, readings: Object.entries(device.readings).map(([name, value]) => ({ name, value, timeMs: device.heardMs, sequenceNumber: 7, partition: "1", source: 2, history: [] })), deadLetters: [] });
@@ -53,6 +60,7 @@ export class Mock {
         return problem(404, "no such file");
       }
     }
+    if (this.isDown) return request.destroy();
     if (request.headers.authorization !== `Bearer ${TOKEN}`) return problem(401, "the token is missing or wrong");
     if (url.pathname === "/live/info") return send(200, "application/json", JSON.stringify(this.info));
     if (url.pathname === "/live/device") {

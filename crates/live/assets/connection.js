@@ -72,6 +72,8 @@ async function readEvents(body, onBytes, onEvent) {
 export class Stream {
   #where = "";
   #accepted = "";
+  /** Whether the outcome of a filter is not reported yet. */
+  #isOpen = false;
   #abort = new AbortController();
   #wake = () => {};
 
@@ -83,11 +85,8 @@ export class Stream {
   /** Selects the devices by a filter of the read API; empty for all. */
   filter(where) {
     this.#where = where;
-    this.retry();
-  }
-
-  /** Connects at once. */
-  retry() {
+    this.#isOpen = true;
+    // Connects at once.
     this.#abort.abort();
     this.#wake();
   }
@@ -104,6 +103,7 @@ export class Stream {
       } catch (error) {
         if (error instanceof Refused && error.status === 401) return this.on.state("refused");
         if (error instanceof Refused && error.status === 400 && where !== this.#accepted) {
+          this.#isOpen = false;
           this.on.filter(where, error.problem);
           if (this.#where === where) this.#where = this.#accepted;
           continue;
@@ -128,7 +128,8 @@ export class Stream {
     const { body } = await request(`live/devices${query}`, { signal: this.#abort.signal });
     onAccepted();
     this.#accepted = where;
-    this.on.filter(where);
+    if (this.#isOpen) this.on.filter(where);
+    this.#isOpen = false;
     this.on.state("live");
     let timer;
     const restart = () => {

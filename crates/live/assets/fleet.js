@@ -151,7 +151,8 @@ export class View {
   #selected = "";
   #sorted = "";
 
-  constructor(fleet, isIncluded = () => true) {
+  /** `isIncluded` selects devices by their readings. */
+  constructor(fleet, isIncluded = undefined) {
     this.fleet = fleet;
     this.isIncluded = isIncluded;
   }
@@ -168,13 +169,15 @@ export class View {
     const now = fleet.now();
     // Devices become silent as time passes.
     const second = this.isOnlySilent ? Math.floor(now / 1000) : 0;
-    const selected = `${fleet.membership} ${second} ${this.isOnlySilent} ${fleet.silentAfterMs} ${this.prefix}`;
+    // With each change, a device may become included.
+    const changes = this.isIncluded ? fleet.revision : fleet.membership;
+    const selected = `${changes} ${second} ${this.isOnlySilent} ${fleet.silentAfterMs} ${this.prefix}`;
     if (selected !== this.#selected) {
       this.rows = [];
       for (const device of fleet.devices.values()) {
         if (this.prefix !== "" && !device.id.startsWith(this.prefix)) continue;
         if (this.isOnlySilent && !fleet.isSilent(device, now)) continue;
-        if (this.isIncluded(device)) this.rows.push(device);
+        if (!this.isIncluded || this.isIncluded(device)) this.rows.push(device);
       }
       this.#selected = selected;
       this.#sorted = "";

@@ -13,7 +13,7 @@ export class LettersView {
     this.fleet = fleet;
     this.summary = element("p", { class: "summary" }, "Loading…");
     this.list = element("ul", { class: "groups" });
-    this.element = element("section", { class: "dead-letters", "aria-label": "Dead letters" }, this.summary, this.list);
+    this.element = element("section", { class: "dead-letters", "aria-label": "Dead letters", tabindex: "0" }, this.summary, this.list);
   }
 
   get total() {

@@ -31,7 +31,7 @@ export class MapView {
       { class: "controls" },
       button("+", "Zoom in", () => this.#zoom(1.6)),
       button("−", "Zoom out", () => this.#zoom(1 / 1.6)),
-      button("Fit", "Show all devices", () => this.#fit()),
+      button("Fit", "Fit all devices", () => this.#fit()),
     );
     this.map = element("div", { class: "map" }, this.canvas, this.tip, controls);
     this.view = new View(fleet, (device) => place(device, fleet.coordinates()) !== undefined);

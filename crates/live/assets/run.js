@@ -86,7 +86,7 @@ export class RunView {
       element("div", { class: "charts" }, ...this.charts.map((chart) => chart.element)),
       this.partitions,
     );
-    this.element = element("section", { class: "run", "aria-label": "Run" }, this.message, this.content);
+    this.element = element("section", { class: "run", "aria-label": "Run", tabindex: "0" }, this.message, this.content);
   }
 
   render() {
