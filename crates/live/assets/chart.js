@@ -22,9 +22,10 @@ export class Chart {
     this.format = format;
     this.height = height;
     this.values = lines.map(() => element("span", { class: "value" }, "–"));
-    const legend = lines.map((line, index) =>
-      element("li", {}, element("span", { class: `key line-${index + 1}`, "aria-hidden": "true" }), line ? `${line} ` : "", this.values[index]),
-    );
+    const legend = lines.map((line, index) => {
+      const name = line === "" ? [] : [element("span", { class: `key line-${index + 1}`, "aria-hidden": "true" }), `${line} `];
+      return element("li", {}, ...name, this.values[index]);
+    });
     this.canvas = element("div", { class: "plot", "aria-hidden": "true" });
     this.title = element("h3", {}, title);
     this.element = element("figure", { class: "chart" }, element("figcaption", {}, this.title, element("ul", {}, ...legend)), this.canvas);
@@ -57,7 +58,7 @@ export class Chart {
     const options = {
       width: this.#width,
       height: this.height,
-      padding: [8, 6, 0, 0],
+      padding: [8, 26, 0, 0],
       legend: { show: false },
       cursor: { show: false },
       scales: { y: { range: (_plot, low, high) => this.range(low, high) } },

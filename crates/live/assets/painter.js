@@ -37,6 +37,9 @@ async function readLand() {
 
 const color = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
 
+/** Returns the degrees between two lines of the grid, so that there is space for their text. */
+const stepFor = (pixelsOfDegree) => STEPS.findLast((step) => step * pixelsOfDegree >= 76) ?? STEPS[0];
+
 /** Draws onto one canvas. */
 export class MapPainter {
   #points = [];
@@ -100,26 +103,26 @@ export class MapPainter {
   #grid() {
     const { context, projection } = this;
     const [west, south, east, north] = projection.bounds();
-    const step = STEPS.findLast((one) => one * projection.scale >= 70) ?? STEPS[0];
-    const digits = step >= 1 ? 0 : Math.ceil(-Math.log10(step));
+    const digits = (step) => (step >= 1 ? 0 : Math.ceil(-Math.log10(step)));
+    const [across, up] = [stepFor(projection.width / (east - west)), stepFor(projection.scale)];
     context.strokeStyle = color("--grid");
     context.fillStyle = color("--muted");
     context.font = "11px system-ui, sans-serif";
     context.lineWidth = 1;
     context.beginPath();
-    for (let longitude = Math.ceil(west / step) * step; longitude <= east; longitude += step) {
+    for (let longitude = Math.ceil(west / across) * across; longitude <= east; longitude += across) {
       const [x] = projection.toPixelOfCopy([longitude, 0], 0);
       context.moveTo(Math.round(x) + 0.5, 0);
       context.lineTo(Math.round(x) + 0.5, projection.height);
       const shown = ((longitude + 540) % 360 + 360) % 360 - 180;
-      context.fillText(`${Math.abs(shown).toFixed(digits)}° ${shown < 0 ? "W" : "E"}`, x + 4, 13);
+      context.fillText(`${Math.abs(shown).toFixed(digits(across))}° ${shown < 0 ? "W" : "E"}`, x + 4, 13);
     }
-    for (let latitude = Math.ceil(south / step) * step; latitude <= Math.min(90, north); latitude += step) {
+    for (let latitude = Math.ceil(south / up) * up; latitude <= Math.min(90, north); latitude += up) {
       const [, y] = projection.toPixelOfCopy([0, latitude], 0);
       if (latitude < -90) continue;
       context.moveTo(0, Math.round(y) + 0.5);
       context.lineTo(projection.width, Math.round(y) + 0.5);
-      if (y > 30) context.fillText(`${Math.abs(latitude).toFixed(digits)}° ${latitude < 0 ? "S" : "N"}`, 4, y - 4);
+      if (y > 30) context.fillText(`${Math.abs(latitude).toFixed(digits(up))}° ${latitude < 0 ? "S" : "N"}`, 4, y - 4);
     }
     context.stroke();
   }
