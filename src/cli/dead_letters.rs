@@ -23,7 +23,7 @@ use devicestate_sqlite::OpenMode;
 use devicestate_terminal::{CommandError, CommandOutcome, Output, print_json_value};
 
 use context::Context;
-pub(super) use context::shell_quoted;
+pub(super) use devicestate_terminal::shell_quoted;
 
 #[derive(Debug, Args)]
 #[command(after_help = "\

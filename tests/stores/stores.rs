@@ -2,54 +2,17 @@
 
 use std::{path::Path, sync::Arc, time::Duration};
 
-use devicestate::config::StoreConfig;
-use devicestate_azure::CosmosStore;
 use devicestate_engine::{
     device_state::Document,
-    settings::Settings,
-    store::{ETag, MemoryStore, Page, Pages, RequestCharge, Selection, StateStore, StoreError, Stored},
+    store::{ETag, Page, Pages, RequestCharge, Selection, StateStore, StoreError, Stored},
 };
 use devicestate_sqlite::{Database, OpenMode, SqliteStore};
 use devicestate_test_doubles::{document, version};
-use devicestate_test_support::listener::Listener;
 use rusqlite::Connection;
 use serde_json::json;
 use tempfile::TempDir;
 
-/// A store and its name.
-type NamedStore = (&'static str, Arc<dyn StateStore>);
-
-/// Runs each of these tests on an empty store of each kind. Those with an account are in the tier `just test-azure`.
-macro_rules! for_each_store {
-    ($($test:ident),+ $(,)?) => {
-        mod in_memory {
-            $(
-                #[tokio::test]
-                async fn $test() { super::$test(("memory", std::sync::Arc::new(super::MemoryStore::default()))).await; }
-            )+
-        }
-        mod in_a_state_file {
-            $(
-                #[tokio::test]
-                async fn $test() {
-                    let folder = super::TempDir::new().expect("a folder");
-                    let store = super::SqliteStore::new(super::open(&folder.path().join("state.db")));
-                    super::$test(("sqlite", std::sync::Arc::new(store))).await;
-                }
-            )+
-        }
-        mod in_an_account {
-            $(
-                #[tokio::test]
-                #[ignore = "just test-azure"]
-                async fn $test() {
-                    let listener = super::Listener::start();
-                    super::$test(("cosmos", std::sync::Arc::new(super::cosmos(&listener)))).await;
-                }
-            )+
-        }
-    };
-}
+use super::kinds::{NamedStore, for_each_store, open};
 
 for_each_store![
     a_created_document_can_be_read,
@@ -59,20 +22,6 @@ for_each_store![
     one_of_several_concurrent_writers_succeeds,
     documents_are_listed_in_order_of_their_ids_in_pages,
 ];
-
-fn cosmos(listener: &Listener) -> CosmosStore {
-    let mut settings = Settings::default();
-    settings.set("StateStore", "cosmos");
-    settings.set("CosmosConnection", listener.connection_string());
-    match StoreConfig::from_settings(&settings) {
-        Ok(StoreConfig::Cosmos(config)) => CosmosStore::new(config),
-        other => panic!("no Cosmos DB: {other:?}"),
-    }
-}
-
-fn open(path: &Path) -> Database {
-    Database::open(path, OpenMode::Create).expect("a database")
-}
 
 fn drone(id: &str, battery: f64) -> Document {
     document(id, version(7), &json!({"Battery": battery, "Note": "ünï\u{10348}"}))

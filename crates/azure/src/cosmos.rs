@@ -7,7 +7,7 @@ mod config;
 mod connection;
 mod failure;
 
-use std::num::NonZeroU32;
+use std::{num::NonZeroU32, sync::Arc};
 
 use async_trait::async_trait;
 use azure_core::http::Etag;
@@ -18,6 +18,7 @@ use azure_data_cosmos::{
     options::{ItemWriteOptions, MaxItemCountHint, Precondition, QueryOptions},
 };
 use devicestate_engine::{
+    clock::{Clock, System},
     device_state::Document,
     store::{ETag, Page, RequestCharge, Selection, StateStore, StoreError, Stored},
 };
@@ -29,13 +30,22 @@ use connection::{Connection, Container};
 pub use config::{CosmosConfig, Regions};
 
 /// A store in a container of Cosmos DB.
-pub struct CosmosStore(Connection);
+pub struct CosmosStore {
+    connection: Connection,
+    clock: Arc<dyn Clock>,
+}
 
 impl CosmosStore {
     /// Creates a store for the documents of this container. Sends no request yet.
     #[must_use]
     pub fn new(config: CosmosConfig) -> Self {
-        Self(Connection::new(config))
+        Self::with_clock(config, Arc::new(System))
+    }
+
+    /// Creates a store that finds out by this clock which writes are recent.
+    #[must_use]
+    pub fn with_clock(config: CosmosConfig, clock: Arc<dyn Clock>) -> Self {
+        Self { connection: Connection::new(config), clock }
     }
 
     fn write_result(
@@ -52,12 +62,12 @@ impl CosmosStore {
     /// Classifies an error, adds its cost to `charge`, and resets the connection if the account lost a state.
     fn handle_error(&self, container: &Container, error: &CosmosError, charge: &RequestCharge) -> StoreError {
         if failure::is_state_lost(error) {
-            self.0.reset(container);
+            self.connection.reset(container);
         }
         if let Some(diagnostics) = error.diagnostics() {
             add_charge(&diagnostics, charge);
         }
-        failure::classify(error, &self.0.config)
+        failure::classify(error, &self.connection.config)
     }
 }
 
@@ -74,7 +84,7 @@ fn etag(response: &ItemResponse) -> Result<ETag, StoreError> {
 #[async_trait]
 impl StateStore for CosmosStore {
     async fn read(&self, id: &str, charge: &RequestCharge) -> Result<Option<Stored>, StoreError> {
-        let container = self.0.container().await?;
+        let container = self.connection.container().await?;
         match container.client.read_item(id.to_owned(), id, None).await {
             Ok(response) => {
                 add_charge(&response.diagnostics(), charge);
@@ -97,13 +107,13 @@ impl StateStore for CosmosStore {
     }
 
     async fn create(&self, document: &Document, charge: &RequestCharge) -> Result<ETag, StoreError> {
-        let container = self.0.container().await?;
+        let container = self.connection.container().await?;
         let created = container.client.create_item(document.id.clone(), &document.id, document, None).await;
         self.write_result(&container, created, charge)
     }
 
     async fn replace(&self, document: &Document, if_match: &ETag, charge: &RequestCharge) -> Result<ETag, StoreError> {
-        let container = self.0.container().await?;
+        let container = self.connection.container().await?;
         let unchanged = Precondition::if_match(Etag::from(if_match.0.clone()));
         let options = ItemWriteOptions::default().with_precondition(unchanged);
         let replaced = container.client.replace_item(document.id.clone(), &document.id, document, Some(options)).await;
@@ -112,7 +122,7 @@ impl StateStore for CosmosStore {
 
     async fn list(&self, selection: Selection<'_>, charge: &RequestCharge) -> Result<Page, StoreError> {
         let Selection { filter, after, limit } = selection;
-        let container = self.0.container().await?;
+        let container = self.connection.container().await?;
         let query = Query::from("SELECT * FROM c WHERE c.id > @after ORDER BY c.id")
             .with_parameter("@after", after.unwrap_or_default())
             .map_err(|error| StoreError::Systemic(error.to_string()))?;

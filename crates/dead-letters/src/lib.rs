@@ -31,7 +31,7 @@ pub use entry::{Entry, Identity, MessageContent, Summary};
 pub use error::ScanError;
 pub use examine::{BodyForm, Finder, ReadableBody, log_query, readable_body};
 pub use filter::Filter;
-pub use overview::{Group, GroupBy, ListEntry, Overview};
+pub use overview::{Group, GroupBy, ListEntry, Overview, without_names_and_numbers};
 pub use queue_scan::{MessageAction, MessageVisitor, QueueScan, ScanSummary, VisitResult};
 pub use replay::{
     FailureGroup, MAX_REPLAYS, Replay, ReplaySummary,

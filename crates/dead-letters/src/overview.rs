@@ -188,7 +188,8 @@ impl MessageVisitor for Overview {
 }
 
 /// Returns an issue without what differs between events: quoted text becomes `…`, and numbers become `#`.
-pub(super) fn without_names_and_numbers(issue: &str) -> String {
+#[must_use]
+pub fn without_names_and_numbers(issue: &str) -> String {
     let mut kind = String::with_capacity(issue.len());
     let mut characters = issue.chars().peekable();
     let mut before = ' ';

@@ -47,6 +47,16 @@ pub trait DeadLetterQueue: Send + Sync {
     /// Returns a [`QueueError`] if the queue cannot be used.
     async fn peek(&self, limit: usize) -> Result<Vec<Message>, QueueError>;
 
+    /// Returns up to `limit` messages that follow the message with the id `after`, and at most [`MAX_RECEIVE_COUNT`], without changing
+    /// them. A queue that can peek only its first messages returns none that follow a message.
+    ///
+    /// # Errors
+    ///
+    /// Returns a [`QueueError`] if the queue cannot be used.
+    async fn peek_after(&self, after: Option<&str>, limit: usize) -> Result<Vec<Message>, QueueError> {
+        if after.is_some() { Ok(Vec::new()) } else { self.peek(limit).await }
+    }
+
     /// Receives up to `limit` messages, and at most [`MAX_RECEIVE_COUNT`]. They are hidden from other receivers for `hidden`, in
     /// whole seconds and at least one; then they are visible again, unless they were deleted.
     ///

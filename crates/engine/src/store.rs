@@ -133,7 +133,8 @@ pub struct WrittenRange<'a> {
     pub filter: &'a Filter,
     /// Only documents that were written later than this.
     pub after_ms: i64,
-    /// Only documents that were written at this time or before.
+    /// Only documents that were written at this time or before. The most recent writes are left out as long as other writes of the
+    /// same time may follow. So the next range begins after the time of the last document, and not after this one.
     pub until_ms: i64,
     /// About how many documents are returned. There are more if the last ones were written at the same time, so that the next range
     /// can begin after the time of the last one; there are fewer only if the range has no more.
@@ -147,6 +148,16 @@ pub struct Written {
     pub stored: Stored,
     /// When it was last written, in milliseconds since 1970 by the clock of the store.
     pub written_ms: i64,
+}
+
+/// Sorts items by the time of their last write, and keeps about the first `limit` of them: as many more as were written at the same
+/// time as the last one. Items of one time keep their order.
+pub fn keep_first_written<T>(items: &mut Vec<T>, limit: usize, written_ms: impl Fn(&T) -> i64) {
+    items.sort_by_key(&written_ms);
+    if let Some(last) = items.get(limit.saturating_sub(1)) {
+        let last_ms = written_ms(last);
+        items.truncate(items.partition_point(|item| written_ms(item) <= last_ms));
+    }
 }
 
 /// Limits the documents of a page.

@@ -2,10 +2,47 @@
 //!
 //! It knows no HTTP server. The handler answers invocations of the host's HTTP trigger with it, and requests on a port; the live
 //! page uses it, too.
+//!
+//! * [`filter`]: the language of the parameter `where`.
+//! * [`model`]: the answers. [`openapi`]: their description.
+//! * [`Problem`]: what is answered instead.
 
-use std::{collections::BTreeSet, sync::Arc};
+mod continuation;
+mod device;
+mod devices;
+mod etag;
+pub mod filter;
+mod indexed;
+pub mod model;
+pub mod openapi;
+mod problem;
+mod query;
+mod response;
+mod selection;
+mod summary;
+mod time;
 
-use devicestate_engine::{clock::Clock, store::StateStore};
+use std::{panic::AssertUnwindSafe, sync::Arc, time::Duration};
+
+use devicestate_engine::{
+    clock::Clock,
+    store::{RequestCharge, StateStore},
+    text::panic_message,
+};
+use futures_util::FutureExt as _;
+use tokio::time::timeout;
+
+pub use indexed::IndexedFields;
+pub use problem::Problem;
+pub use query::percent_decoded;
+pub use response::Response;
+pub use time::duration_ms;
+
+use query::Parameters;
+use response::Content;
+
+/// The time limit of an answer whose caller sets none.
+pub const MAX_ANSWER_TIME: Duration = Duration::from_secs(30);
 
 /// Answers requests for the state of devices.
 pub struct ReadApi {
@@ -15,15 +52,6 @@ pub struct ReadApi {
     pub indexed: IndexedFields,
     /// The clock for the ages of devices.
     pub clock: Arc<dyn Clock>,
-}
-
-/// The fields of documents that the store can find without a scan.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum IndexedFields {
-    /// Any: a scan costs nothing, or the caller pays it.
-    Every,
-    /// These: names of readings, `Heard` and `SilentSince`.
-    Only(BTreeSet<String>),
 }
 
 /// A request, without the host and the base path.
@@ -39,20 +67,76 @@ pub struct Request<'a> {
     pub if_none_match: Option<&'a str>,
 }
 
-/// An answer.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Response {
-    /// The status of HTTP.
-    pub status: u16,
-    /// The headers, with their names in lower case.
-    pub headers: Vec<(&'static str, String)>,
-    /// The body, which is JSON; empty with status 304.
-    pub body: String,
+/// What a path names.
+enum Route {
+    List,
+    Summary,
+    Device(String),
 }
 
 impl ReadApi {
-    /// Answers a request.
-    pub async fn answer(&self, _request: &Request<'_>) -> Response {
-        Response { status: 501, headers: Vec::new(), body: "{}".to_owned() }
+    /// Answers a request within [`MAX_ANSWER_TIME`].
+    pub async fn answer(&self, request: &Request<'_>) -> Response {
+        self.answer_within(request, MAX_ANSWER_TIME).await
+    }
+
+    /// Answers a request within this time. A panic is logged and answered, too.
+    pub async fn answer_within(&self, request: &Request<'_>, budget: Duration) -> Response {
+        let charge = RequestCharge::default();
+        let answer = AssertUnwindSafe(timeout(budget, self.content(request, &charge))).catch_unwind();
+        let content = match answer.await {
+            Ok(Ok(content)) => content,
+            Ok(Err(_)) => Err(Problem::timeout(budget)),
+            Err(panic) => {
+                tracing::error!("the read API panicked: {}", panic_message(&*panic));
+                Err(Problem::internal())
+            }
+        };
+        Response::new(content, charge.units())
+    }
+
+    async fn content(&self, request: &Request<'_>, charge: &RequestCharge) -> Result<Content, Problem> {
+        let route = Route::from_path(request.path)?;
+        if request.method != "GET" {
+            return Err(Problem::method());
+        }
+        match route {
+            Route::Device(id) => {
+                let parameters = Parameters::parse(request.query, &device::PARAMETERS)?;
+                self.device(&id, &parameters, request.if_none_match, charge).await
+            }
+            Route::Summary => {
+                let parameters = Parameters::parse(request.query, &summary::PARAMETERS)?;
+                self.summary(&parameters, charge).await
+            }
+            Route::List => {
+                let parameters = Parameters::parse(request.query, &devices::PARAMETERS)?;
+                let Some(id) = parameters.get("id") else { return self.devices(&parameters, charge).await };
+                if let Some(other) = parameters.names().find(|name| *name != "id" && !device::PARAMETERS.contains(name))
+                {
+                    let detail = format!("`id` selects one device, so `{other}` has no effect: remove one of them");
+                    return Err(Problem::invalid_parameter(detail));
+                }
+                self.device(id, &parameters, request.if_none_match, charge).await
+            }
+        }
     }
 }
+
+impl Route {
+    /// Returns what a path names. Only a single segment is an id, which is decoded once.
+    fn from_path(path: &str) -> Result<Self, Problem> {
+        let Some(segment) = path.strip_prefix('/').filter(|segment| !segment.is_empty()) else {
+            return if path.is_empty() || path == "/" { Ok(Self::List) } else { Err(Problem::unknown_path()) };
+        };
+        if segment.contains('/') {
+            return Err(Problem::unknown_path());
+        }
+        let id = percent_decoded(segment)
+            .map_err(|reason| Problem::bad_request(format!("the device id in the path cannot be decoded: {reason}")))?;
+        Ok(if id == "summary" { Self::Summary } else { Self::Device(id) })
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -35,6 +35,13 @@ const VISIBILITY_MIGRATION: &str = "
     PRAGMA user_version = 1;
 ";
 
+/// The migration that adds the times of the last writes; 0 for a row that an earlier version wrote. It changes no row, so that a large
+/// file is opened as fast as before. There is no index: it would be written with each document.
+const WRITE_TIME_MIGRATION: &str = "
+    ALTER TABLE documents ADD COLUMN written_ms INTEGER NOT NULL DEFAULT 0;
+    PRAGMA user_version = 2;
+";
+
 /// How a file is opened.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum OpenMode {
@@ -134,6 +141,9 @@ fn set_up(mut connection: Connection) -> rusqlite::Result<Connection> {
     if !can_hide_messages(&transaction)? {
         transaction.execute_batch(VISIBILITY_MIGRATION)?;
     }
+    if !has_write_times(&transaction)? {
+        transaction.execute_batch(WRITE_TIME_MIGRATION)?;
+    }
     transaction.pragma_update(None, "application_id", APPLICATION_ID)?;
     transaction.commit()?;
     Ok(connection)
@@ -142,7 +152,16 @@ fn set_up(mut connection: Connection) -> rusqlite::Result<Connection> {
 /// Returns whether the queue of this file can hide messages. It cannot if an earlier version created the file, and since then
 /// the file was only opened for reading.
 pub(crate) fn can_hide_messages(connection: &Connection) -> rusqlite::Result<bool> {
-    connection.pragma_query_value(None, "user_version", |row| row.get(0)).map(|version: i32| version >= 1)
+    Ok(schema_version(connection)? >= 1)
+}
+
+/// Returns whether the documents of this file have the times of their last writes, with the same exception.
+pub(crate) fn has_write_times(connection: &Connection) -> rusqlite::Result<bool> {
+    Ok(schema_version(connection)? >= 2)
+}
+
+fn schema_version(connection: &Connection) -> rusqlite::Result<i32> {
+    connection.pragma_query_value(None, "user_version", |row| row.get(0))
 }
 
 /// Switches to the write-ahead log. Retries, since SQLite does not apply its busy timeout to this pragma.

@@ -6,7 +6,8 @@
 //! Begin with `database`.
 //!
 //! * `database`: the file and its transactions. `connection`: how it is opened, and its schema. `error`: its
-//!   failures. `open_files`: whether it is still at its path. `store`: the documents. `queue`: the dead letters.
+//!   failures. `open_files`: whether it is still at its path. `store`: the documents, with
+//!   `store/scan` (reads all rows) and `store/filtered` (applies a filter to a text). `queue`: the dead letters.
 
 mod connection;
 mod database;

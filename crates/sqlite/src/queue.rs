@@ -41,8 +41,9 @@ const PEEK: &str = concat!(
     ") ORDER BY message_id"
 );
 
-/// [`PEEK`] for a file of an earlier version, which cannot hide messages.
-const PEEK_ALL: &str = "SELECT message_id, inserted_ms, text, 0, 0 FROM dead_letters ORDER BY message_id LIMIT :limit";
+/// Returns the messages that follow one, hidden or not. It works in a file of an earlier version, too, which cannot hide messages.
+const PEEK_AFTER: &str = "SELECT message_id, inserted_ms, text, 0, 0 FROM dead_letters WHERE message_id > :after \
+                          ORDER BY message_id LIMIT :limit";
 
 const RECEIVE: &str = concat!(
     "UPDATE dead_letters SET visible_ms = :until, dequeue_count = dequeue_count + 1, receipt = receipt + 1 \
@@ -105,9 +106,21 @@ impl DeadLetterQueue for SqliteQueue {
                 let mut peek = connection.prepare_cached(PEEK)?;
                 peek.query_map(named_params! {":now": now, ":limit": limit}, message)?.collect()
             } else {
-                let mut peek = connection.prepare_cached(PEEK_ALL)?;
-                peek.query_map(named_params! {":limit": limit}, message)?.collect()
+                let mut peek = connection.prepare_cached(PEEK_AFTER)?;
+                peek.query_map(named_params! {":after": 0, ":limit": limit}, message)?.collect()
             }
+        };
+        Ok(self.database.read(peek).await?)
+    }
+
+    /// Returns hidden messages as well, without their numbers of receives.
+    async fn peek_after(&self, after: Option<&str>, limit: usize) -> Result<Vec<Message>, QueueError> {
+        // An id of another queue is before all messages of this one.
+        let after: i64 = after.and_then(|id| id.parse().ok()).unwrap_or_default();
+        let peek = move |connection: &Connection| {
+            let mut peek = connection.prepare_cached(PEEK_AFTER)?;
+            let parameters = named_params! {":after": after, ":limit": receive_count(limit)};
+            peek.query_map(parameters, |row| read_message(row).map(|received| received.message))?.collect()
         };
         Ok(self.database.read(peek).await?)
     }

@@ -1,23 +1,66 @@
 //! State documents in an SQLite file, which several handler processes of one machine may share.
 
+mod filtered;
+mod scan;
+
+use std::sync::{
+    Arc,
+    atomic::{AtomicI64, Ordering::Relaxed},
+};
+
 use async_trait::async_trait;
 use devicestate_engine::{
+    clock::{Clock, System},
     device_state::Document,
-    store::{ETag, Page, RequestCharge, Selection, StateStore, StoreError, Stored},
+    store::{
+        ETag, Filter, Page, RequestCharge, Selection, StateStore, StoreError, Stored, Written, WrittenRange,
+        keep_first_written,
+    },
 };
 use rusqlite::{ErrorCode, OptionalExtension as _, Row, params};
 
 use crate::{database::Database, error::DatabaseError};
+use filtered::FilteredText;
+use scan::Scan;
+
+/// How long a write may take until it is committed, in milliseconds: [`SqliteStore::written`] leaves out the writes of this time, since
+/// another process may still commit one of the same time. A transaction is that long only while the machine is suspended.
+const MAX_COMMIT_MS: i64 = 500;
 
 /// A store in an SQLite file.
-#[derive(Debug, Clone)]
-pub struct SqliteStore(Database);
+#[derive(Clone)]
+pub struct SqliteStore {
+    database: Database,
+    clock: Arc<dyn Clock>,
+    /// The time of the last write of this connection.
+    last_written_ms: Arc<AtomicI64>,
+}
 
 impl SqliteStore {
     /// Creates a store for the documents of this file.
     #[must_use]
     pub fn new(database: Database) -> Self {
-        Self(database)
+        Self::with_clock(database, Arc::new(System))
+    }
+
+    /// Creates a store that takes the times of writes from this clock.
+    #[must_use]
+    pub fn with_clock(database: Database, clock: Arc<dyn Clock>) -> Self {
+        Self { database, clock, last_written_ms: Arc::default() }
+    }
+
+    /// Returns a function that returns the time of a write, to be called within its transaction: then the writes of all processes are
+    /// committed in the order of their times, since they share the machine's clock and one of them holds the lock.
+    ///
+    /// The times of a connection never step back. If the clock of the machine is set back while several processes write, another one
+    /// may commit an earlier time than one that was already read, and [`SqliteStore::written`] does not return this write until the
+    /// next one of its device. A process of an earlier version does not record the time at all.
+    fn write_time(&self) -> impl FnOnce() -> i64 + Send + use<> {
+        let (clock, last_written_ms) = (Arc::clone(&self.clock), Arc::clone(&self.last_written_ms));
+        move || {
+            let now = clock.now_ms();
+            last_written_ms.fetch_max(now, Relaxed).max(now)
+        }
     }
 }
 
@@ -31,7 +74,7 @@ impl StateStore for SqliteStore {
     async fn read(&self, id: &str, _: &RequestCharge) -> Result<Option<Stored>, StoreError> {
         let key = id.to_owned();
         let row: Option<[Vec<u8>; 2]> = self
-            .0
+            .database
             .read(move |connection| {
                 connection
                     .prepare_cached("SELECT etag, document FROM documents WHERE id = ?")?
@@ -48,15 +91,15 @@ impl StateStore for SqliteStore {
 
     async fn create(&self, document: &Document, _: &RequestCharge) -> Result<ETag, StoreError> {
         let (id, text, etag) = (document.id.clone(), to_json(document)?, new_etag());
-        let tag = etag.0.clone();
+        let (tag, write_time) = (etag.0.clone(), self.write_time());
         let rows = self
-            .0
+            .database
             .write(move |connection| {
                 connection
                     .prepare_cached(
-                        "INSERT INTO documents (id, etag, document) VALUES (?, ?, ?) ON CONFLICT DO NOTHING",
+                        "INSERT INTO documents (id, etag, document, written_ms) VALUES (?, ?, ?, ?) ON CONFLICT DO NOTHING",
                     )?
-                    .execute(params![id, tag, text])
+                    .execute(params![id, tag, text, write_time()])
             })
             .await?;
         if rows == 1 { Ok(etag) } else { Err(StoreError::Conflict) }
@@ -64,13 +107,15 @@ impl StateStore for SqliteStore {
 
     async fn replace(&self, document: &Document, if_match: &ETag, _: &RequestCharge) -> Result<ETag, StoreError> {
         let (id, text, etag) = (document.id.clone(), to_json(document)?, new_etag());
-        let (tag, condition) = (etag.0.clone(), if_match.0.clone());
+        let (tag, condition, write_time) = (etag.0.clone(), if_match.0.clone(), self.write_time());
         let rows = self
-            .0
+            .database
             .write(move |connection| {
                 connection
-                    .prepare_cached("UPDATE documents SET etag = ?, document = ? WHERE id = ? AND etag = ?")?
-                    .execute(params![tag, text, id, condition])
+                    .prepare_cached(
+                        "UPDATE documents SET etag = ?, document = ?, written_ms = ? WHERE id = ? AND etag = ?",
+                    )?
+                    .execute(params![tag, text, write_time(), id, condition])
             })
             .await?;
         if rows == 1 { Ok(etag) } else { Err(StoreError::Conflict) }
@@ -78,35 +123,78 @@ impl StateStore for SqliteStore {
 
     async fn list(&self, selection: Selection<'_>, _: &RequestCharge) -> Result<Page, StoreError> {
         let Selection { filter, after, limit } = selection;
-        let (after, limit) = (after.unwrap_or_default().to_owned(), i64::try_from(limit).unwrap_or(i64::MAX));
-        let rows: Vec<[Vec<u8>; 2]> = self
-            .0
-            .read(move |connection| {
-                connection
-                    .prepare_cached("SELECT id, document FROM documents WHERE id > ? ORDER BY id LIMIT ?")?
-                    .query_map(params![after, limit], |row| Ok([bytes(row, 0)?, bytes(row, 1)?]))?
-                    .collect()
-            })
-            .await?;
-        let mut page = Page::default();
-        for [id, text] in rows {
-            let id = match String::from_utf8(id) {
-                Ok(id) => id,
-                Err(error) => {
-                    // No page can start after such an id, because the parameter of a query is text.
-                    let id = String::from_utf8_lossy(error.as_bytes()).into_owned();
-                    page.invalid.push(format!("the id of the stored document {id:?} is not UTF-8 text"));
-                    continue;
-                }
-            };
-            match parse_document(&id, &text) {
-                Ok(document) if !filter.matches(&document) => {}
-                Ok(document) => page.documents.push(document),
-                Err(reason) => page.invalid.push(reason),
+        let text = FilteredText::new(filter);
+        let mut scan = Scan::new(&self.database, after);
+        let (mut page, mut last_examined) = (Page::default(), None);
+        loop {
+            let missing = limit - page.documents.len() - page.invalid.len();
+            let rows = scan.next_rows(if *filter == Filter::EVERY { missing } else { usize::MAX }).await?;
+            if missing == 0 || rows.is_empty() {
+                break;
             }
-            page.last_id = Some(id);
+            for row in rows.into_iter() {
+                if page.documents.len() + page.invalid.len() == limit {
+                    break;
+                }
+                let id = match String::from_utf8(row.id) {
+                    Ok(id) => id,
+                    Err(error) => {
+                        // No page can start after such an id, because the id of a page is text.
+                        let id = String::from_utf8_lossy(error.as_bytes()).into_owned();
+                        page.invalid.push(format!("the id of the stored document {id:?} is not UTF-8 text"));
+                        continue;
+                    }
+                };
+                match text.select(&id, &row.document) {
+                    Ok(None) => {}
+                    Ok(Some(document)) => page.documents.push(document),
+                    Err(reason) => page.invalid.push(reason),
+                }
+                last_examined = Some(id);
+            }
+        }
+        if !page.documents.is_empty() || !page.invalid.is_empty() {
+            // The next page need not examine the documents again that the filter rejects.
+            page.last_id = last_examined;
         }
         Ok(page)
+    }
+
+    async fn count(&self, filter: &Filter, _: &RequestCharge) -> Result<u64, StoreError> {
+        let text = FilteredText::new(filter);
+        let (mut scan, mut count) = (Scan::new(&self.database, None), 0);
+        loop {
+            let rows = scan.next_rows(usize::MAX).await?;
+            if rows.is_empty() {
+                return Ok(count);
+            }
+            let is_selected =
+                |row: &&scan::Row| str::from_utf8(&row.id).is_ok_and(|id| text.is_selected(id, &row.document));
+            count += rows.iter().filter(is_selected).count() as u64;
+        }
+    }
+
+    /// Reads every row, whatever the range is: there is no index of the times. Large pages are cheaper.
+    async fn written(&self, range: WrittenRange<'_>, _: &RequestCharge) -> Result<Vec<Written>, StoreError> {
+        let text = FilteredText::new(range.filter);
+        let mut until_ms = range.until_ms.min(self.clock.now_ms().saturating_sub(MAX_COMMIT_MS));
+        let mut scan = Scan::new(&self.database, None);
+        let mut written = Vec::new();
+        while let Some(rows) = scan.next_written(range.after_ms, until_ms).await? {
+            for row in rows {
+                // A row that is not valid cannot be returned. `list` describes it.
+                let Ok(id) = String::from_utf8(row.id) else { continue };
+                let Ok(Some(document)) = text.select(&id, &row.document) else { continue };
+                let Ok(etag) = String::from_utf8(row.etag) else { continue };
+                written.push(Written { stored: Stored { document, etag: ETag(etag) }, written_ms: row.written_ms });
+            }
+            if written.len() > range.limit.saturating_mul(2) {
+                keep_first_written(&mut written, range.limit, |written| written.written_ms);
+                until_ms = written.last().map_or(until_ms, |last| last.written_ms);
+            }
+        }
+        keep_first_written(&mut written, range.limit, |written| written.written_ms);
+        Ok(written)
     }
 }
 

@@ -4,6 +4,7 @@
 //! * Options: [`OutputOption`], [`ConfirmOptions`]. Parsers of option values: [`parse_rate`], [`parse_duration_ms`].
 //! * Results: [`print_json_items`], [`print_json_value`] and [`JsonItems`] print JSON, as `docs/reference/output.schema.json`
 //!   describes it; [`Table`] is a table for a reader.
+//! * [`shell_quoted`] quotes a word of a command that is printed.
 //! * [`print`] and [`print_message`] print other text. All output is without
 //!   [hidden characters](devicestate_engine::text::is_hidden).
 //! * [`CommandError`]: an error with its exit code.
@@ -15,6 +16,7 @@ pub mod interrupt;
 mod output;
 mod progress;
 mod quantities;
+mod shell;
 mod table;
 
 pub use confirm::{ApplyMode, ConfirmOptions, DRY_RUN_NOTICE, confirm};
@@ -25,4 +27,5 @@ pub use output::{
 };
 pub use progress::Progress;
 pub use quantities::{count_of, parse_duration_ms, parse_rate};
+pub use shell::shell_quoted;
 pub use table::Table;

@@ -22,11 +22,12 @@ use devicestate_engine::{
     settings::Settings,
     store::{DryRunStore, StateStore},
     telemetry::Telemetry,
-    text::is_hidden,
 };
 use devicestate_sqlite::{Database, OpenMode, SqliteQueue, dead_letter_folder};
 use devicestate_telemetry::{LoadError, LoadedTelemetry};
-use devicestate_terminal::{CommandError, CommandOutcome, Output, print_json_items, print_json_value, print_message};
+use devicestate_terminal::{
+    CommandError, CommandOutcome, Output, print_json_items, print_json_value, print_message, shell_quoted,
+};
 use serde::Serialize;
 use tokio::sync::watch;
 
@@ -284,23 +285,6 @@ impl Context {
     }
 }
 
-/// Quotes a word for a shell. Hidden characters become escapes, which Bash and most shells understand.
-pub(in crate::cli) fn shell_quoted(word: &str) -> String {
-    let is_plain = |c: char| c.is_alphanumeric() && !is_hidden(c) || "/._-+=:,@%".contains(c);
-    if !word.is_empty() && word.chars().all(is_plain) {
-        return word.to_owned();
-    }
-    if !word.contains(is_hidden) {
-        return format!("'{}'", word.replace('\'', "'\\''"));
-    }
-    let escaped = word.chars().map(|c| match c {
-        '\\' | '\'' => format!("\\{c}"),
-        _ if is_hidden(c) => c.to_string().bytes().fold(String::new(), |text, byte| text + &format!("\\x{byte:02x}")),
-        _ => c.to_string(),
-    });
-    format!("$'{}'", escaped.collect::<String>())
-}
-
 /// Reads the configuration. The setting `StateStore` may be missing, because most commands need only the queue.
 fn load_config(settings: &Settings) -> Result<Config, CommandError> {
     let mut settings = settings.clone();
@@ -346,21 +330,4 @@ fn storage_connection(settings: &Settings, output: &QueueOutput) -> Result<(Stor
     })?;
     let name = settings.resolve(&output.queue_name).map_err(CommandError::not_started)?;
     Ok((connection.with_tool_retries(), name))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_shell_reads_a_quoted_word_as_it_was() {
-        for word in
-            ["plain-1.json", "", "two words", "it's", "$(touch x); \\", "\u{1b}[2J'\\\u{9b}\u{202e}9\nend", "\u{3164}"]
-        {
-            let quoted = shell_quoted(word);
-            assert!(!quoted.contains(is_hidden), "{quoted:?}");
-            let output = std::process::Command::new("bash").arg("-c").arg(format!("printf %s {quoted}")).output();
-            assert_eq!(String::from_utf8(output.expect("bash").stdout).as_deref(), Ok(word), "{quoted}");
-        }
-    }
 }

@@ -22,13 +22,14 @@ use devicestate_engine::{
 use devicestate_sqlite::OpenMode;
 use devicestate_terminal::{
     ApplyMode, CommandError, ConfirmOptions, DRY_RUN_NOTICE, Output, OutputOption, confirm, count_of, eprint, print,
+    shell_quoted,
 };
 use futures_util::TryFutureExt as _;
 use serde::Serialize;
 use serde_json::json;
 
 use super::{
-    context::{Context, shell_quoted},
+    context::Context,
     editor::{open_editor, read_text},
     find::find_only,
     preview::{Change, Preview, preview},

@@ -1,0 +1,122 @@
+//! A store for tests, whose operations can fail and whose documents can be deleted.
+
+use std::{
+    collections::BTreeMap,
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst},
+    },
+};
+
+use async_trait::async_trait;
+use devicestate_engine::{
+    clock::System,
+    device_state::Document,
+    store::{ETag, Filter, Page, RequestCharge, Selection, StateStore, StoreError, Stored, Written, WrittenRange},
+};
+use devicestate_read_api::{IndexedFields, ReadApi};
+use serde_json::json;
+
+use crate::{Options, Poll};
+
+#[derive(Default)]
+pub(crate) struct TestStore {
+    documents: Mutex<BTreeMap<String, Written>>,
+    pub(crate) is_failing: AtomicBool,
+    pub(crate) lists: AtomicUsize,
+}
+
+/// Returns the document of a device whose only reading is a number, at the time of this number.
+pub(crate) fn document(device: &str, level: i64) -> Document {
+    let version = [level, level, 2];
+    let document = json!({"id": device, "level": level, "Versions": {"level": version, "Heard": version}});
+    serde_json::from_value(document).expect("a document")
+}
+
+/// Returns a document as it was written at this time.
+pub(crate) fn written(document: Document, written_ms: i64) -> Written {
+    Written { stored: Stored { document, etag: ETag(written_ms.to_string()) }, written_ms }
+}
+
+/// Returns options for a store, without anything else.
+pub(crate) fn options(store: Arc<TestStore>) -> Options {
+    let api = ReadApi { store: store.clone(), indexed: IndexedFields::Every, clock: Arc::new(System) };
+    Options {
+        store,
+        store_name: "memory".into(),
+        state: None,
+        poll: Poll::LOCAL,
+        api: Arc::new(api),
+        dead_letters: None,
+        run: None,
+        partitions: BTreeMap::new(),
+        silent_after_ms: None,
+        listen: None,
+    }
+}
+
+impl TestStore {
+    fn documents(&self) -> MutexGuard<'_, BTreeMap<String, Written>> {
+        self.documents.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn check(&self) -> Result<(), StoreError> {
+        let error = || StoreError::Transient("the disk is away".into());
+        if self.is_failing.load(SeqCst) { Err(error()) } else { Ok(()) }
+    }
+
+    /// Writes a document. Each one is written later than the last.
+    pub(crate) fn write(&self, document: Document) {
+        let mut documents = self.documents();
+        let last_ms = documents.values().map(|written| written.written_ms).max();
+        let written = written(document, last_ms.unwrap_or(i64::MAX / 2) + 1);
+        documents.insert(written.stored.document.id.clone(), written);
+    }
+
+    pub(crate) fn delete(&self, id: &str) {
+        self.documents().remove(id).expect("it exists");
+    }
+}
+
+#[async_trait]
+impl StateStore for TestStore {
+    async fn read(&self, id: &str, _: &RequestCharge) -> Result<Option<Stored>, StoreError> {
+        self.check()?;
+        Ok(self.documents().get(id).map(|written| written.stored.clone()))
+    }
+
+    async fn create(&self, _: &Document, _: &RequestCharge) -> Result<ETag, StoreError> {
+        unreachable!("the page only reads")
+    }
+
+    async fn replace(&self, _: &Document, _: &ETag, _: &RequestCharge) -> Result<ETag, StoreError> {
+        unreachable!("the page only reads")
+    }
+
+    async fn list(
+        &self,
+        Selection { filter, after, limit }: Selection<'_>,
+        _: &RequestCharge,
+    ) -> Result<Page, StoreError> {
+        self.check()?;
+        self.lists.fetch_add(1, SeqCst);
+        let documents = self.documents();
+        let documents = documents.values().map(|written| &written.stored.document);
+        let selected = documents.filter(|d| after.is_none_or(|after| *d.id > *after) && filter.matches(d));
+        Ok(selected.take(limit).cloned().collect::<Vec<_>>().into())
+    }
+
+    async fn count(&self, filter: &Filter, _: &RequestCharge) -> Result<u64, StoreError> {
+        self.check()?;
+        Ok(self.documents().values().filter(|written| filter.matches(&written.stored.document)).count() as u64)
+    }
+
+    async fn written(&self, range: WrittenRange<'_>, _: &RequestCharge) -> Result<Vec<Written>, StoreError> {
+        self.check()?;
+        let mut written: Vec<_> = self.documents().values().cloned().collect();
+        written.retain(|written| written.written_ms > range.after_ms && written.written_ms <= range.until_ms);
+        written.sort_by_key(|written| written.written_ms);
+        written.truncate(range.limit);
+        Ok(written)
+    }
+}
