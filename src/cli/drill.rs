@@ -83,6 +83,7 @@ impl Options {
             partitions: self.host.partitions.into(),
             sessions: None,
             instances: self.host.instances.into(),
+            front: None,
             rate: None,
             throughput_units: None,
             backdate_ms: 0,

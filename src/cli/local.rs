@@ -8,16 +8,15 @@ use clap::{Args, value_parser};
 use devicestate_azure::CosmosStore;
 use devicestate_engine::settings::{ConfigError, Settings};
 use devicestate_local::{
-    Documents, Input, InvalidEventRate, Sessions, Simulation,
+    Documents, Front, Input, InvalidEventRate, Sessions, Simulation,
     report::{Failures, InputReport, Report},
     simulator::Encoding,
 };
 use devicestate_terminal::{
     CommandError, CommandOutcome, Output, OutputOption, count_of, parse_duration_ms, parse_rate, print,
-    print_json_value, print_message,
+    print_json_value, print_message, shell_quoted,
 };
 
-use super::dead_letters::shell_quoted;
 use crate::config::StoreConfig;
 pub(super) use report::CheckLines;
 use report::Tables;
@@ -37,6 +36,9 @@ Examples:
   # 1000 simulated devices, and invalid events
   devicestate local --devices 1000 --invalid-events 0.5% --check -o json
 
+  # Events by HTTP and the live page, until Ctrl-C
+  devicestate local --listen --ui --state state.db
+
   # Telemetry for the alerts
   devicestate local --devices 100 --rate 200/s --telemetry telemetry.jsonl
 
@@ -47,7 +49,8 @@ Examples:
   devicestate local --app-root target/package
 
 Exit codes:
-  0  every event is accounted for, and the check passed if it was run
+  0  every event is accounted for, and the check passed if it was run; Ctrl-C
+     is the normal end with --listen or --ui, after the input
   1  the run or the check failed, events were lost or are in the dead-letter
      sub-queue, or nothing is stored: no event had a known field, or every
      event became a dead letter
@@ -76,9 +79,15 @@ pub(super) struct Options {
     /// Compare every document with the fold of its events at the end, as the demonstration always does; keeps all events in memory
     #[arg(long, conflicts_with = "sessions", help_heading = "Output")]
     check: bool,
+    /// Keep running until Ctrl-C, and show the devices on a live page in the browser [default port: 7080; 0: a free one]
+    #[arg(long, value_name = "PORT", num_args = 0..=1, help_heading = "Output")]
+    ui: Option<Option<u16>>,
     #[command(flatten)]
     files: FileOptions,
 }
+
+/// The port of `--listen` and `--ui`, unless another one is given.
+const DEFAULT_PORT: u16 = 7080;
 
 /// Options of the input.
 #[derive(Debug, Args)]
@@ -87,7 +96,10 @@ struct InputOptions {
     /// Read events from this file, or from standard input for -: JSON lines or values, an array, a Capture file, dead letters; plain or gzip
     #[arg(long, value_name = "FILE", conflicts_with = "devices")]
     file: Option<PathBuf>,
-    /// Maximum rate in events per second, such as 200/s [default: unlimited]
+    /// Keep running until Ctrl-C, and take events by HTTP at http://127.0.0.1:PORT/HUB/messages [default port: 7080; 0: a free one]
+    #[arg(long, value_name = "PORT", num_args = 0..=1, conflicts_with = "check")]
+    listen: Option<Option<u16>>,
+    /// Maximum rate in events per second of the file or the simulation, such as 200/s [default: unlimited]
     #[arg(long, value_name = "N/s", value_parser = parse_rate)]
     rate: Option<u32>,
 }
@@ -179,8 +191,10 @@ impl Options {
                 encoding,
                 seed,
             }),
+            (None, None) if self.input.listen.is_some() => Input::None,
             (None, None) => Input::Sample,
         };
+        let front = front(self.input.listen, self.ui)?;
         let SessionOptions { sessions, max_delivery_count } = self.sessions;
         let output = self.files.output.output;
         let options = devicestate_local::Options {
@@ -190,6 +204,7 @@ impl Options {
             partitions: self.host.partitions.into(),
             sessions: sessions.then_some(Sessions { max_delivery_count }),
             instances: self.host.instances.into(),
+            front,
             rate: self.input.rate,
             throughput_units: self.throughput_units,
             backdate_ms: self.backdate.unwrap_or_default(),
@@ -201,7 +216,7 @@ impl Options {
         };
         let report = devicestate_local::run(options).await.map_err(CommandError::not_started)?;
         let result = check_report(&report);
-        if report.events.received == 0 && result.is_ok() {
+        if report.events.received == 0 && result.is_ok() && !matches!(report.input, InputReport::Http) {
             print_message("devicestate: warning: the input has no events");
         }
         let outcome = if result.is_ok() { CommandOutcome::Succeeded } else { CommandOutcome::Failed };
@@ -217,6 +232,18 @@ impl Options {
         }
         result
     }
+}
+
+/// Returns what the run serves, by the ports of `--listen` and `--ui`, which share one.
+fn front(listen: Option<Option<u16>>, ui: Option<Option<u16>>) -> Result<Option<Front>, CommandError> {
+    let (takes_events, shows_page) = (listen.is_some(), ui.is_some());
+    let port = match (listen.flatten(), ui.flatten()) {
+        (Some(listen), Some(ui)) if listen != ui => {
+            return Err(CommandError::not_started("--listen and --ui share one port: name it only once"));
+        }
+        (listen, ui) => listen.or(ui).unwrap_or(DEFAULT_PORT),
+    };
+    Ok((takes_events || shows_page).then_some(Front { port, takes_events, shows_page }))
 }
 
 /// What to do about unrecognized events.
@@ -238,14 +265,18 @@ fn check_report(report: &Report) -> Result<(), CommandError> {
             "no event had a known field, so nothing is stored: {UNRECOGNIZED_ADVICE}"
         ))),
         _ if report.is_all_dead_lettered() => {
-            let file = match &report.input {
-                InputReport::File { file } if file.as_os_str() != "-" => shell_quoted(&file.display().to_string()),
-                _ => "FILE".to_owned(),
+            let advice = match &report.input {
+                InputReport::File { file } if file.as_os_str() != "-" => {
+                    format!("telemetry check {}", shell_quoted(&file.display().to_string()))
+                }
+                InputReport::Http => {
+                    format!("dead-letters list --state {}", shell_quoted(&report.state.display().to_string()))
+                }
+                _ => "telemetry check FILE".to_owned(),
             };
             let events = count_of(report.events.dead_lettered, "event");
             Err(CommandError::failed(format!(
-                "nothing of {events} is stored, because every event became a dead letter: \
-                 `devicestate telemetry check {file}` says why"
+                "nothing of {events} is stored, because every event became a dead letter: `devicestate {advice}` says why"
             )))
         }
         _ if report.check.as_ref().is_some_and(|check| !check.is_passed()) => {

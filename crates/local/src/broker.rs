@@ -1,6 +1,8 @@
 //! The service to which producers send and from which instances of the function app read: an event hub, or a queue with sessions.
 
-use std::sync::Arc;
+use std::{collections::BTreeMap, sync::Arc};
+
+use devicestate_live::PartitionFigures;
 
 use super::{host::Host, hub::Sent};
 
@@ -17,6 +19,12 @@ pub(super) trait Broker: Send + Sync + 'static {
 
     /// Returns how many instances can read at the same time.
     fn max_instances(&self) -> usize;
+
+    /// Returns the number of partitions; `None` for a queue with sessions.
+    fn partition_count(&self) -> Option<usize>;
+
+    /// Returns what waits in each partition, if the events before these sequence numbers are processed.
+    fn waiting(&self, processed_until: &BTreeMap<usize, i64>) -> Vec<PartitionFigures>;
 
     /// Reads an instance's part, until its host stops or the broker is closed and everything is processed.
     ///

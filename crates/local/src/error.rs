@@ -1,8 +1,10 @@
 //! Why a run or a drill cannot start.
 
-use std::path::PathBuf;
+use std::{io, path::PathBuf};
 
-use devicestate_engine::{function_app::FunctionAppError, queue::QueueError, settings::ConfigError, store::StoreError};
+use devicestate_engine::{
+    function_app::FunctionAppError, queue::QueueError, settings::ConfigError, store::StoreError, text::error_message,
+};
 use devicestate_sqlite::DatabaseError;
 use devicestate_telemetry::LoadError;
 
@@ -59,7 +61,23 @@ pub enum LocalError {
     /// No handler became ready, so that no event was processed.
     #[error("no handler became ready: {0} (option --verbose shows its log)")]
     HandlerNotStarted(String),
+    /// The port cannot be opened.
+    #[error(
+        "127.0.0.1:{port} cannot be opened: {reason}; name another port, or 0 for a free one (options --listen and --ui)"
+    )]
+    Port {
+        /// The port.
+        port: u16,
+        /// The cause.
+        reason: String,
+    },
     /// The input cannot be read.
     #[error(transparent)]
     Source(#[from] SourceError),
+}
+
+impl LocalError {
+    pub(super) fn port(port: u16, error: &io::Error) -> Self {
+        Self::Port { port, reason: error_message(error) }
+    }
 }

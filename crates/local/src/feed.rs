@@ -1,6 +1,7 @@
 //! The input of a run, and how it is sent to the broker.
 
 use std::{
+    iter,
     path::{Path, PathBuf},
     sync::{Arc, atomic::Ordering::Relaxed},
     thread,
@@ -51,6 +52,7 @@ pub(super) fn open_input(
         Input::Sample => simulated(WITHOUT_SAMPLE),
         Input::File(path) => (InputReport::File { file: path.clone() }, file(path)?),
         Input::Simulation(simulation) => simulated(*simulation),
+        Input::None => (InputReport::Http, Box::new(iter::empty())),
     })
 }
 

@@ -28,6 +28,8 @@ pub struct Sent {
     pub body: Vec<u8>,
     /// Events with the same key are in one partition, in order. Events without a key go to the partitions in turn.
     pub partition_key: Option<String>,
+    /// The partition to which it is sent, whatever its key.
+    pub partition: Option<usize>,
     /// The content type.
     pub content_type: Option<&'static str>,
     /// The message id.
@@ -218,12 +220,17 @@ impl Hub {
         self.options.throughput.as_ref().map_or(0, Throughput::throttled)
     }
 
-    /// Sends an event. Waits while its partition is full or the hub is throttled.
+    /// Sends an event. Waits while its partition is full or the hub is throttled; if it is dropped meanwhile, nothing is sent.
+    ///
+    /// # Panics
+    ///
+    /// The event names a partition that the hub does not have.
     pub async fn send(&self, sent: Sent) {
         if let Some(throughput) = &self.options.throughput {
             throughput.admit(sent.body.len()).await;
         }
-        let partition = &self.partitions[self.partition_of(sent.partition_key.as_deref())];
+        let number = sent.partition.unwrap_or_else(|| self.partition_of(sent.partition_key.as_deref()));
+        let partition = &self.partitions[number];
         loop {
             let freed = partition.freed.notified();
             {
@@ -323,6 +330,23 @@ impl Hub {
         self.partitions.iter().map(|partition| unread(&partition.stream())).sum()
     }
 
+    /// Returns how many events of a partition are not processed, if those before this sequence number are, and when the oldest of
+    /// them arrived.
+    #[must_use]
+    pub fn waiting(&self, partition: usize, processed_until: i64) -> (u64, Option<i64>) {
+        let stream = self.partitions[partition].stream();
+        let from = processed_until.max(stream.checkpoint);
+        let waiting = u64::try_from(stream.next_sequence_number - from).unwrap_or_default();
+        let oldest = stream.events.get(stream.index_of(from));
+        (waiting, oldest.map(|event| event.enqueued_ms))
+    }
+
+    /// Returns the time of the clock that sets the enqueued times, in milliseconds since 1970.
+    #[must_use]
+    pub fn now_ms(&self) -> i64 {
+        self.options.clock.now_ms()
+    }
+
     /// Returns the retained events of a partition.
     #[must_use]
     pub fn retained_events(&self, partition: usize) -> Vec<Arc<HubEvent>> {
@@ -348,7 +372,8 @@ impl Hub {
                 stream.mark_read(&events);
                 (events, stream.is_closed, from < stream.flushed)
             };
-            partition.freed.notify_one();
+            // All of them: an event of one sender may take less room than the batch has made.
+            partition.freed.notify_waiters();
             if events.is_empty() && is_closed {
                 return None;
             }

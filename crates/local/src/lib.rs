@@ -12,14 +12,14 @@
 //!
 //! # Layout
 //!
-//! * Input: `source` (files), [`simulator`], `invalid_events`.
+//! * Input: `source` (files), [`simulator`], `invalid_events`, `listen` (events by HTTP).
 //! * Brokers: `broker` (the trait), [`hub`] with `throughput`, [`sessions`].
 //! * Host: `instance`, `host` (an invocation), `partitions` and `sessions/host` (how each broker is read), `process` (the handler),
-//!   [`endpoint`] (HTTP), [`envelope`] (requests), [`reply`] (replies), `dotnet` (JSON as the host writes it), `timers`.
+//!   [`endpoint`] (HTTP), [`envelope`] (requests), [`reply`] (replies), `dotnet` (JSON as the host writes it), `timers` with `schedule`.
 //! * Runs: `options`, `settings`, `app_folder`, `setup`, `region`, `feed` (the input, sent), `local_run` (a run in progress), `injected_faults`,
 //!   `demonstration` (the faults of the run without options), `run`, [`drill`] (the loss of a region).
 //! * Results: `statistics`, [`report`], `check` and `fold` (the expected documents), `monitor` and `metrics` (the telemetry file),
-//!   `documents`.
+//!   `documents`. `front` serves the addresses of a run without an end, `figures` are those of its page.
 
 mod app_folder;
 mod broker;
@@ -32,12 +32,15 @@ pub mod endpoint;
 pub mod envelope;
 mod error;
 mod feed;
+mod figures;
 mod fold;
+mod front;
 mod host;
 pub mod hub;
 mod injected_faults;
 mod instance;
 mod invalid_events;
+mod listen;
 mod local_run;
 mod metrics;
 mod monitor;
@@ -48,6 +51,7 @@ mod region;
 pub mod reply;
 pub mod report;
 mod run;
+mod schedule;
 pub mod sessions;
 mod settings;
 mod setup;
@@ -62,6 +66,6 @@ mod timers;
 pub use documents::Documents;
 pub use error::LocalError;
 pub use invalid_events::InvalidEventRate;
-pub use options::{Input, Options, Sessions, Simulation};
+pub use options::{Front, Input, Options, Sessions, Simulation};
 pub use run::run;
 pub use source::SourceError;

@@ -17,6 +17,7 @@ use crate::{
     check::Check,
     error::LocalError,
     feed::{Events, Feed},
+    front::Front,
     injected_faults::InjectedFaults,
     instance::InstanceError,
     invalid_events::InvalidEvents,
@@ -58,6 +59,7 @@ pub(super) struct LocalRun<B> {
     already_queued: u64,
     /// The events of the input, if their number is known.
     expected: Option<u64>,
+    front: Option<Front<B>>,
     progress: Progress,
     started: Instant,
 }
@@ -93,6 +95,17 @@ impl<B: Broker> LocalRun<B> {
                 "Stopping: no more events are sent, and the sent ones are processed. Press Ctrl-C again to stop immediately.",
             );
         });
+        let front = match options.front {
+            Some(front) => Front::open(front, &setup, &region, stop.clone(), progress.line_printer()).await.map(Some),
+            None => Ok(None),
+        };
+        let front = match front {
+            Ok(front) => front,
+            Err(error) => {
+                progress.end();
+                return Err(error);
+            }
+        };
         let feed = Feed::start(events, InvalidEvents::new(options.invalid_event_rate()), RateLimit::new(options.rate));
         Ok(Self {
             setup,
@@ -107,9 +120,36 @@ impl<B: Broker> LocalRun<B> {
             input_error: None,
             already_queued,
             expected: options.known_events(),
+            front,
             progress,
             started,
         })
+    }
+
+    /// Starts the instances, and in a run without an end the timer functions by their schedules.
+    pub(super) fn start(&mut self) {
+        self.region.start();
+        if self.front.is_some() {
+            self.region.start_timers();
+        }
+    }
+
+    /// Stays after the input was sent, in a run without an end, until a signal. An input that cannot be read ends the run.
+    pub(super) async fn stay_after(&mut self, sent: Result<(), EarlyEnd>) -> Result<(), EarlyEnd> {
+        sent?;
+        let Some(front) = self.front.take() else { return Ok(()) };
+        self.region.start_timers();
+        let (mut stop, has_input_failed) = (self.stop.clone(), self.input_error.is_some());
+        let stayed = self
+            .while_running(async {
+                if !has_input_failed {
+                    let _ = stop.wait_for(|shutdown| *shutdown >= Shutdown::Draining).await;
+                }
+                front.end_intake().await;
+            })
+            .await;
+        self.front = Some(front);
+        stayed
     }
 
     /// Sends up to `limit` events of the input, while the instances run.
@@ -159,6 +199,9 @@ impl<B: Broker> LocalRun<B> {
             Err(_) => None,
         };
         self.progress.end();
+        if let Some(front) = self.front {
+            front.close().await;
+        }
         let is_stopped = matches!(ended, Err(InstanceError::Stopped));
         let is_timer_stopped = timer.is_some() && *self.stop.borrow() == Shutdown::Immediate;
         // A signal after the work was done has interrupted nothing.

@@ -25,7 +25,9 @@ pub struct Options {
     pub sessions: Option<Sessions>,
     /// The number of instances of the function app.
     pub instances: usize,
-    /// Events per second; without it, as fast as possible.
+    /// What is served after and besides the input, in a run without an end.
+    pub front: Option<Front>,
+    /// Events per second of the input; without it, as fast as possible.
     pub rate: Option<u32>,
     /// The hub's throughput units; without it, the hub is never throttled.
     pub throughput_units: Option<u32>,
@@ -64,10 +66,22 @@ impl Options {
     /// Returns the number of events, invalid ones included, if it is known beforehand.
     pub(crate) fn known_events(&self) -> Option<u64> {
         match self.input {
+            _ if self.front.is_some_and(|front| front.takes_events) => None,
             Input::Simulation(Simulation { events, .. }) => Some(events + self.invalid_event_rate().count_for(events)),
-            Input::Sample | Input::File(_) => None,
+            Input::Sample | Input::File(_) | Input::None => None,
         }
     }
+}
+
+/// What a run serves on a port of this machine, until a signal ends it.
+#[derive(Debug, Clone, Copy)]
+pub struct Front {
+    /// The port; 0 for a free one.
+    pub port: u16,
+    /// Whether it takes events.
+    pub takes_events: bool,
+    /// Whether it shows the live page.
+    pub shows_page: bool,
 }
 
 /// Options of the queue with sessions.
@@ -86,6 +100,8 @@ pub enum Input {
     File(PathBuf),
     /// Simulated devices.
     Simulation(Simulation),
+    /// None besides the events that are sent by HTTP.
+    None,
 }
 
 /// Simulated devices and their events.

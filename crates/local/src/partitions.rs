@@ -7,12 +7,13 @@
 #[cfg(test)]
 mod tests;
 
-use std::{pin::Pin, sync::Arc};
+use std::{collections::BTreeMap, pin::Pin, sync::Arc};
 
 use devicestate_engine::{
     batch::Source,
     clock::{Clock as _, System},
 };
+use devicestate_live::PartitionFigures;
 use tokio::task::JoinSet;
 
 use super::{
@@ -37,6 +38,21 @@ impl Broker for Hub {
     /// An instance without a partition has nothing to do.
     fn max_instances(&self) -> usize {
         self.partitions()
+    }
+
+    fn partition_count(&self) -> Option<usize> {
+        Some(self.partitions())
+    }
+
+    fn waiting(&self, processed_until: &BTreeMap<usize, i64>) -> Vec<PartitionFigures> {
+        let now_ms = self.now_ms();
+        let figures = |partition| {
+            let (waiting, oldest_ms) =
+                Hub::waiting(self, partition, processed_until.get(&partition).copied().unwrap_or_default());
+            let lag_ms = oldest_ms.map_or(0, |oldest_ms| u64::try_from(now_ms - oldest_ms).unwrap_or_default());
+            PartitionFigures { partition: partition.to_string(), waiting, lag_ms }
+        };
+        (0..self.partitions()).map(figures).collect()
     }
 
     async fn read(self: Arc<Self>, host: Arc<Host>, assignment: PartitionAssignment) {

@@ -6,7 +6,10 @@ use std::sync::Arc;
 use devicestate_engine::batch::Source;
 use devicestate_sqlite::SqliteQueue;
 use devicestate_terminal::interrupt::Shutdown;
-use tokio::{sync::watch, task::JoinSet};
+use tokio::{
+    sync::watch,
+    task::{JoinHandle, JoinSet},
+};
 
 use super::{
     broker::{Broker, PartitionAssignment},
@@ -37,6 +40,8 @@ pub(super) struct Region<B> {
     /// The template of each instance.
     template: Instance,
     hosts: JoinSet<Result<(), InstanceError>>,
+    /// Calls the timer functions by their schedules in a run without an end.
+    timers: Option<JoinHandle<()>>,
     shutdown: watch::Sender<Shutdown>,
     metrics: Metrics<B>,
 }
@@ -55,6 +60,7 @@ impl<B: Broker> Region<B> {
             broker,
             template,
             hosts: JoinSet::new(),
+            timers: None,
             shutdown: watch::Sender::new(Shutdown::Running),
         }
     }
@@ -67,6 +73,14 @@ impl<B: Broker> Region<B> {
             let instance = Instance { name, ..self.template.clone() };
             let assignment = PartitionAssignment { index, count: self.instances };
             self.hosts.spawn(instance.run(Arc::clone(&self.broker), assignment, self.shutdown.subscribe()));
+        }
+    }
+
+    /// Calls the timer functions by their schedules from now on, until the region is stopped or killed.
+    pub(super) fn start_timers(&mut self) {
+        if self.timers.is_none() {
+            let calls = timers::call_by_schedule(self.timer_instance(), self.shutdown.subscribe());
+            self.timers = Some(tokio::spawn(calls));
         }
     }
 
@@ -87,8 +101,13 @@ impl<B: Broker> Region<B> {
     ///
     /// One of them failed.
     pub(super) async fn call_timers(&self, stop: &mut watch::Receiver<Shutdown>) -> Result<(), String> {
+        timers::call(&self.timer_instance(), stop).await
+    }
+
+    /// Returns the instance of the timer functions.
+    fn timer_instance(&self) -> Instance {
         let name = format!("{}/timers", self.source.fully_qualified_namespace);
-        timers::call(&Instance { name, ..self.template.clone() }, stop).await
+        Instance { name, ..self.template.clone() }
     }
 
     /// Stops the hosts of the instances, as SIGTERM does: each waits for its running invocations, cancels retries, completes
@@ -105,6 +124,9 @@ impl<B: Broker> Region<B> {
     async fn end(&mut self, shutdown: Shutdown) {
         self.shutdown.send_replace(shutdown);
         while self.hosts.join_next().await.is_some() {}
+        if let Some(timers) = self.timers.take() {
+            let _ = timers.await;
+        }
         self.metrics.report();
     }
 }

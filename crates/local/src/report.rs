@@ -95,6 +95,8 @@ pub enum InputReport {
     },
     /// Simulated devices.
     Simulation(Simulation),
+    /// Only what is sent by HTTP.
+    Http,
 }
 
 /// Returns the settings with which commands that read the dead letters of a run decode them as the run did, for a shell: none
@@ -128,6 +130,8 @@ pub struct Events {
     pub received: u64,
     /// Invalid events among them, which `--invalid-events` added.
     pub invalid_added: u64,
+    /// Events among the received ones that were sent by HTTP (`--listen`).
+    pub received_by_http: u64,
     /// At least one reading was newer.
     pub applied: u64,
     /// No reading was newer.
@@ -295,6 +299,7 @@ pub(super) async fn build(statistics: &Statistics, result: RunResult<'_>) -> Rep
         expected,
         received,
         invalid_added: statistics.invalid_added.load(Relaxed),
+        received_by_http: statistics.received_by_http.load(Relaxed),
         applied: sum.applied,
         superseded: sum.superseded,
         dead_lettered: sum.dead_lettered,

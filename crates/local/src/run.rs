@@ -29,7 +29,8 @@ use crate::{
 };
 
 /// Runs the system until every event of the input is processed, or until Ctrl-C: then it sends no more events, finishes those
-/// that were sent, and reports. The timer functions are called once at the end.
+/// that were sent, and reports. With [`Options::front`] it also stays after the input, until Ctrl-C. The timer functions are called
+/// once at the end, and without an end by their schedules.
 ///
 /// # Errors
 ///
@@ -47,8 +48,9 @@ pub async fn run(options: Options) -> Result<Report, LocalError> {
         let queue = queue::Options { clock: Arc::clone(&clock), max_delivery_count, first_sequence_number };
         let queue = SessionQueue::new(queue);
         let mut run = LocalRun::new(setup, &options, input, clock, Arc::clone(&queue)).await?;
-        run.region.start();
+        run.start();
         let sent = run.send(u64::MAX).await;
+        let sent = run.stay_after(sent).await;
         let ended = run.end(sent).await;
         let session_queue = SessionQueueReport::new(queue.counts(), &run.statistics);
         return run.report(ended, Details { session_queue: Some(session_queue), ..Details::default() }).await;
@@ -69,9 +71,10 @@ pub async fn run(options: Options) -> Result<Report, LocalError> {
     let sent = if is_demonstration {
         demonstration::run(&mut run).await.map(|injected| faults = Some(injected))
     } else {
-        run.region.start();
+        run.start();
         run.send(u64::MAX).await
     };
+    let sent = run.stay_after(sent).await;
     let mut ended = run.end(sent).await;
     let check = match expected {
         // The documents are complete only if all events were processed.

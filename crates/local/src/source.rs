@@ -45,7 +45,8 @@ fn to_sent(event: FileEvent, telemetry: &dyn Telemetry) -> Sent {
     }
 }
 
-fn to_properties(members: Map<String, Value>) -> Vec<(String, Property)> {
+/// Returns properties with values of JSON.
+pub(super) fn to_properties(members: Map<String, Value>) -> Vec<(String, Property)> {
     let property = |value: Value| match value {
         Value::Null => Property::Null,
         Value::Bool(value) => Property::Boolean(value),

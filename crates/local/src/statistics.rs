@@ -21,6 +21,8 @@ pub(super) struct Statistics {
     pub(super) received: AtomicU64,
     /// Invalid events among them, added by `--invalid-events`.
     pub(super) invalid_added: AtomicU64,
+    /// Events among them that were sent by HTTP.
+    pub(super) received_by_http: AtomicU64,
     /// Events that are processed.
     pub(super) processed: AtomicU64,
     /// Failed attempts of batches.
@@ -67,7 +69,7 @@ pub(super) struct Batches {
     /// From enqueued time to reply, in microseconds.
     pub(super) event: Histogram<u64>,
     /// The first sequence number of each partition that has not been processed.
-    next_unprocessed: BTreeMap<usize, i64>,
+    pub(super) next_unprocessed: BTreeMap<usize, i64>,
 }
 
 impl Statistics {
@@ -76,6 +78,7 @@ impl Statistics {
         Self {
             received: AtomicU64::new(0),
             invalid_added: AtomicU64::new(0),
+            received_by_http: AtomicU64::new(0),
             processed: AtomicU64::new(0),
             failed_attempts: AtomicU64::new(0),
             handler_restarts: AtomicU64::new(0),

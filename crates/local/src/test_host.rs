@@ -49,6 +49,7 @@ impl TestHost {
             partitions: 1,
             sessions: has_sessions.then_some(Sessions { max_delivery_count: 10 }),
             instances: 1,
+            front: None,
             rate: None,
             throughput_units: None,
             backdate_ms: 0,

@@ -1,4 +1,5 @@
-//! Calls the timer functions once at the end of a run, because a run is shorter than their schedules.
+//! Calls the timer functions: once at the end of a run, because most runs are shorter than their schedules, and by their schedules
+//! in a run without an end.
 //!
 //! They run in a separate handler, as on Flex Consumption, which gives such a function its own instances. Their failure does not
 //! affect the batches.
@@ -9,8 +10,11 @@ use devicestate_engine::{
     clock::{Clock as _, System},
     function_app::TimerFunction,
 };
-use devicestate_terminal::interrupt::Shutdown;
-use tokio::{sync::watch, time::timeout};
+use devicestate_terminal::{interrupt::Shutdown, print_message};
+use tokio::{
+    sync::watch,
+    time::{sleep, timeout},
+};
 
 use super::{
     endpoint::{Endpoint, HttpResponse},
@@ -18,6 +22,7 @@ use super::{
     host::Instance,
     process::{LogSink, Process},
     reply::{self, ReplyError},
+    schedule::Schedule,
 };
 
 /// Calls each timer function of the app once and records its logs. [`Shutdown::Immediate`] ends the call.
@@ -29,8 +34,7 @@ pub(super) async fn call(instance: &Instance, stop: &mut watch::Receiver<Shutdow
     if instance.timers.is_empty() {
         return Ok(());
     }
-    let log_sink = LogSink { monitor: Arc::clone(&instance.monitor), instance: instance.name.clone() };
-    let process = Process::start(instance.start.clone(), log_sink, || ()).map_err(|error| error.to_string())?;
+    let process = start_handler(instance)?;
     let called = async {
         process.wait_until_ready().await?;
         for timer in &instance.timers {
@@ -45,6 +49,64 @@ pub(super) async fn call(instance: &Instance, stop: &mut watch::Receiver<Shutdow
     // Also after a stop, so that no handler is left.
     process.stop().await;
     called
+}
+
+/// Calls each timer function whenever it is due by its schedule, until the host stops. A failed call is reported, as the host logs
+/// it, and the next one follows by the schedule.
+pub(super) async fn call_by_schedule(instance: Instance, mut stop: watch::Receiver<Shutdown>) {
+    let mut timers = Vec::new();
+    for timer in &instance.timers {
+        match Schedule::parse(&timer.trigger.schedule) {
+            Some(schedule) => timers.push((timer, schedule)),
+            None => print_message(format_args!(
+                "devicestate: warning: the function {} is called only at the end of the run, because its schedule `{}` has not \
+                 six fields of numbers",
+                timer.name, timer.trigger.schedule
+            )),
+        }
+    }
+    let mut process = None;
+    let calls = async {
+        let mut until = System.now_ms() / 1_000;
+        loop {
+            sleep(Duration::from_millis((1_000 - System.now_ms().rem_euclid(1_000)).unsigned_abs())).await;
+            // A function that was due during a long call is called once after it.
+            let seconds = until + 1..=System.now_ms() / 1_000;
+            until = until.max(*seconds.end());
+            let is_due = |schedule: &Schedule| seconds.clone().any(|second| schedule.is_due(second * 1_000));
+            for (timer, _) in timers.iter().filter(|(_, schedule)| is_due(schedule)) {
+                let called = call_in(&mut process, &instance, timer).await;
+                if let Err(reason) = called {
+                    print_message(format_args!("devicestate: warning: {}: {reason}", timer.name));
+                }
+            }
+        }
+    };
+    tokio::select! {
+        () = calls => {}
+        _ = stop.wait_for(|shutdown| *shutdown != Shutdown::Running) => {}
+    }
+    if let Some(process) = process {
+        process.stop().await;
+    }
+}
+
+/// Invokes a timer function in this handler, which is started when it is first needed, and again when it has failed too often.
+async fn call_in(process: &mut Option<Process>, instance: &Instance, timer: &TimerFunction) -> Result<(), String> {
+    if let Some(failed) = process.take_if(|process| process.has_failed()) {
+        failed.stop().await;
+    }
+    let process = match process {
+        Some(process) => process,
+        None => process.insert(start_handler(instance)?),
+    };
+    process.wait_until_ready().await?;
+    invoke_timer(instance, timer, process.port).await
+}
+
+fn start_handler(instance: &Instance) -> Result<Process, String> {
+    let log_sink = LogSink { monitor: Arc::clone(&instance.monitor), instance: instance.name.clone() };
+    Process::start(instance.start.clone(), log_sink, || ()).map_err(|error| error.to_string())
 }
 
 /// Invokes a timer function once. Timers have no retry policy.

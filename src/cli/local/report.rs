@@ -70,6 +70,7 @@ impl fmt::Display for InputLine<'_> {
             InputReport::Sample { file } => write!(f, "sample telemetry of two drones ({})", file.display()),
             InputReport::File { file } if file.as_os_str() == "-" => write!(f, "standard input"),
             InputReport::File { file } => write!(f, "{}", file.display()),
+            InputReport::Http => write!(f, "events by HTTP"),
             InputReport::Simulation(Simulation { devices, events, seed, .. }) => {
                 let (devices, events) = (count_of(*devices as u64, "simulated drone"), count_of(*events, "event"));
                 write!(f, "{devices} with {events}, seed {seed}")
@@ -98,11 +99,13 @@ fn optional_row(table: &mut Table, name: &str, count: u64) {
 
 fn event_table(events: &Events) -> Table {
     let Events { expected, received, invalid_added, applied, superseded, dead_lettered, .. } = events;
-    let Events { unrecognized, ignored, lost, in_sub_queue, repeated, unfinished, records, .. } = events;
+    let Events { unrecognized, ignored, lost, in_sub_queue, repeated, unfinished, records, received_by_http, .. } =
+        events;
     let mut rows = Table::new(["EVENTS", ""]);
     let of_expected = expected.filter(|expected| expected != received).map(|expected| format!(" of {expected}"));
     rows.row(["received".to_owned(), format!("{received}{}", of_expected.unwrap_or_default())]);
     optional_row(&mut rows, "  of these invalid", *invalid_added);
+    optional_row(&mut rows, "  of these by HTTP", *received_by_http);
     optional_row(&mut rows, "processed again", *repeated);
     rows.row(["applied".to_owned(), applied.to_string()]);
     rows.row(["superseded".to_owned(), superseded.to_string()]);

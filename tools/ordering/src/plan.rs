@@ -72,7 +72,9 @@ impl Plan {
         let queue = SessionQueue::new(queue::Options { max_delivery_count: 10, ..queue::Options::default() });
         for event in self.events_in_order() {
             let (body, session_id) = (event.body(), event.key);
-            queue.send(queue::Sent { session_id, message_id: None, body, content_type: CONTENT_TYPE }).await;
+            queue
+                .send(queue::Sent { session_id, message_id: None, body, content_type: CONTENT_TYPE.map(Into::into) })
+                .await;
         }
         queue.close();
         queue

@@ -132,6 +132,9 @@ pub enum DataType {
 pub struct TimerTrigger {
     /// The name of the timer's state in the request.
     pub name: String,
+    /// When the function is due: an NCRONTAB expression.
+    #[serde(default)]
+    pub schedule: String,
     /// Whether the host stores the schedule in the storage account, so that it catches up on missed times. The default is true.
     #[serde(default = "default_use_monitor")]
     pub use_monitor: bool,

@@ -58,7 +58,7 @@ mod tests {
 
     #[test]
     fn a_timer_without_use_monitor_has_no_schedule_status() {
-        let trigger = TimerTrigger { name: "timer".to_owned(), use_monitor: false };
+        let trigger = TimerTrigger { name: "timer".to_owned(), schedule: String::new(), use_monitor: false };
         let timer = TimerFunction { name: "DeadLetterWatchFunction".to_owned(), trigger };
         let request: Value = serde_json::from_str(&timer_request(&timer, 1_732_093_200_005)).expect("JSON");
         assert_eq!(request["Data"]["timer"]["ScheduleStatus"], Value::Null);

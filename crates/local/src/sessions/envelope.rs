@@ -40,7 +40,7 @@ pub fn request(
     metadata.set("EnqueuedTimeUtc", &enqueued);
     metadata.set("EnqueuedTime", &format!("{enqueued}+00:00"));
     metadata.set_text("MessageId", Some(&message.message_id));
-    metadata.set_text("ContentType", message.content_type);
+    metadata.set_text("ContentType", message.content_type.as_deref());
     metadata.set_text("SequenceNumber", Some(message.sequence_number));
     metadata.set("ApplicationProperties", &Empty {});
     metadata.set("UserProperties", &Empty {});
@@ -114,7 +114,7 @@ mod tests {
             sequence_number: 42,
             enqueued_ms: 1_732_093_200_987,
             body: br#"{"deviceId":"drone-7"}"#.to_vec(),
-            content_type: Some("application/json"),
+            content_type: Some("application/json".into()),
         };
         Delivery { message: Arc::new(message), delivery_count: 3 }
     }

@@ -2,9 +2,10 @@
 //! sessions, each until it is idle, and invokes the function for one message of a session after another. A message is completed
 //! when its outputs are written, and abandoned when its invocation failed, or when the host stops.
 
-use std::sync::Arc;
+use std::{collections::BTreeMap, sync::Arc};
 
 use devicestate_engine::clock::{Clock as _, System};
+use devicestate_live::PartitionFigures;
 use tokio::task::JoinSet;
 
 use super::{
@@ -16,7 +17,7 @@ use crate::{
     endpoint::Endpoint,
     envelope::Retry,
     host::{Host, InvocationError},
-    hub,
+    hub::{self, Property},
 };
 
 /// The session id of events without a partition key, because a queue with sessions accepts no message without one.
@@ -29,9 +30,14 @@ impl Broker for SessionQueue {
     const PROVIDER: &'static str = "MICROSOFT.SERVICEBUS";
 
     async fn send(&self, sent: hub::Sent) {
-        let hub::Sent { body, partition_key, content_type, .. } = sent;
+        let hub::Sent { body, partition_key, content_type, message_id, system_properties, .. } = sent;
         let session_id = session_id(partition_key);
-        SessionQueue::send(self, Sent { session_id, message_id: None, body, content_type }).await;
+        let given = system_properties.into_iter().find_map(|(name, value)| match value {
+            Property::Text(text) if name == "content-type" => Some(text.into()),
+            _ => None,
+        });
+        let content_type = content_type.map(Into::into).or(given);
+        SessionQueue::send(self, Sent { session_id, message_id, body, content_type }).await;
     }
 
     fn close(&self) {
@@ -41,6 +47,15 @@ impl Broker for SessionQueue {
     /// Any number of instances can accept sessions.
     fn max_instances(&self) -> usize {
         usize::MAX
+    }
+
+    fn partition_count(&self) -> Option<usize> {
+        None
+    }
+
+    /// A queue has no partitions.
+    fn waiting(&self, _: &BTreeMap<usize, i64>) -> Vec<PartitionFigures> {
+        Vec::new()
     }
 
     async fn read(self: Arc<Self>, host: Arc<Host>, _: PartitionAssignment) {

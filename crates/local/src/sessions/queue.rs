@@ -8,6 +8,7 @@
 //! Bounded: `send` waits while the queue is full.
 
 use std::{
+    borrow::Cow,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
@@ -37,7 +38,7 @@ pub struct Sent {
     /// The body.
     pub body: Vec<u8>,
     /// The content type.
-    pub content_type: Option<&'static str>,
+    pub content_type: Option<Cow<'static, str>>,
 }
 
 /// A message in the queue.
@@ -54,7 +55,7 @@ pub struct Message {
     /// The body.
     pub body: Vec<u8>,
     /// The content type.
-    pub content_type: Option<&'static str>,
+    pub content_type: Option<Cow<'static, str>>,
 }
 
 /// A message that a receiver has received and not completed.

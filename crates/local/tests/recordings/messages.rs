@@ -72,7 +72,7 @@ fn delivery(recording: &Recording, metadata: &Value) -> Delivery {
         sequence_number: number("SequenceNumber"),
         enqueued_ms: milliseconds(metadata["EnqueuedTimeUtc"].as_str().expect("a time")),
         body: body(recording),
-        content_type: text("ContentType").map(|kind| &*kind.leak()),
+        content_type: text("ContentType").map(Into::into),
     };
     let delivery_count = u32::try_from(number("DeliveryCount")).expect("a small number");
     Delivery { message: Arc::new(message), delivery_count }

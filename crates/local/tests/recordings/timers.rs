@@ -16,7 +16,7 @@ pub(crate) const NAMES: &[&str] = &["timer-admin-1"];
 #[test]
 fn a_timer_gives_the_recorded_body_except_for_its_times() {
     let recording = Recording::read(NAMES[0]);
-    let trigger = TimerTrigger { name: "timer".into(), use_monitor: true };
+    let trigger = TimerTrigger { name: "timer".into(), schedule: String::new(), use_monitor: true };
     let timer = TimerFunction { name: recording.function().into(), trigger };
     let due = milliseconds("2026-11-30T00:04:00");
     let body = envelope::timer_request(&timer, due + 5);
