@@ -65,6 +65,7 @@ test("a filter selects devices, and a wrong one is explained at its character", 
       await page.keyboard.press("Enter");
       await row(page, "drone-1").waitFor({ state: "detached" });
       assert.deepEqual(await ids(page), ["drone-2", "pump-1"]);
+      await page.getByText("2 of 2 devices that match battery < 0.6").waitFor();
       await page.getByLabel("Filter by readings").fill("battery ~ 1");
       await page.getByRole("button", { name: "Apply" }).click();
       await page.getByRole("alert").getByText("expected a value").waitFor();

@@ -82,7 +82,7 @@ export class Mock {
   #snapshot(response, shown) {
     for (let from = 0; from === 0 || from < shown.length; from += SNAPSHOT_DEVICES) {
       const devices = shown.slice(from, from + SNAPSHOT_DEVICES);
-      event(response, "snapshot", { nowMs: Date.now(), total: this.devices.size, shown: shown.length, devices, first: from === 0, more: from + SNAPSHOT_DEVICES < shown.length });
+      event(response, "snapshot", { nowMs: Date.now(), total: shown.length, shown: shown.length, devices, first: from === 0, more: from + SNAPSHOT_DEVICES < shown.length });
     }
   }
 

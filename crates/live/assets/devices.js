@@ -113,7 +113,7 @@ export class Devices {
   filtered(where, problem) {
     setAttribute(this.input, "aria-invalid", problem ? "true" : undefined);
     this.error.replaceChildren(...(problem ? explanation(where, problem) : []));
-    this.where = problem ? this.where : where;
+    if (!problem) this.fleet.where = where;
   }
 
   #sortBy(column) {
@@ -153,11 +153,11 @@ export class Devices {
 
   #summarize(rows, isEmpty) {
     const { fleet } = this;
-    const parts = [`${count(rows.length)} of ${counted(Math.max(fleet.total, fleet.devices.size), "device")}`];
-    if (this.where) parts.push(`filter: ${this.where}`);
-    if (fleet.isPartial) parts.push(`only the ${count(this.info.maxDevices)} devices that were written last`);
+    const { where, total } = fleet;
+    const parts = [`${count(rows.length)} of ${counted(total, "device")}${where ? ` that match ${where}` : ""}`];
+    if (total > fleet.devices.size) parts.push(`only the ${count(this.info.maxDevices)} devices that were written last`);
     setText(this.summary, !fleet.isComplete ? "Loading the devices…" : parts.join(" · "));
-    if (isEmpty && this.where) this.empty.replaceChildren(element("p", {}, "No device matches the filter."));
+    if (isEmpty && where) this.empty.replaceChildren(element("p", {}, "No device matches the filter."));
     else if (isEmpty && this.empty.childElementCount === 1) this.empty.replaceChildren(...emptyFleet(this.info));
   }
 }

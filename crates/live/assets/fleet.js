@@ -9,10 +9,10 @@ export class Fleet {
   devices = new Map();
   /** How many devices have a reading, by its name. */
   names = new Map();
-  /** How many devices there are, also without the filter. */
+  /** How many devices the filter selects, also of those that the server does not hold. */
   total = 0;
-  /** Whether the store has more devices than the server holds. */
-  isPartial = false;
+  /** The filter; empty for all devices. */
+  where = "";
   /** Whether the first snapshot is complete. */
   isComplete = false;
   /** Counts the changes of which devices there are. */
@@ -32,13 +32,12 @@ export class Fleet {
   }
 
   /** Takes a part of all devices; the first part replaces what was before. */
-  snapshot({ nowMs, total, devices, first, more, incomplete = false }) {
+  snapshot({ nowMs, total, devices, first, more }) {
     if (first) {
       this.devices.clear();
       this.names.clear();
       this.#namesChanges += 1;
     }
-    this.isPartial = incomplete;
     this.#offsetMs = nowMs - Date.now();
     this.total = total;
     this.isComplete = !more;
@@ -47,8 +46,7 @@ export class Fleet {
     this.revision += 1;
   }
 
-  changes({ nowMs, total, devices, removed = [], incomplete = false }) {
-    this.isPartial = incomplete;
+  changes({ nowMs, total, devices, removed = [] }) {
     this.#offsetMs = nowMs - Date.now();
     this.total = total;
     const at = performance.now();

@@ -18,13 +18,14 @@ export class Header {
     const about = [info.program, source, info.readOnly ? "read-only page" : undefined].filter(Boolean).join(" · ");
     this.connection = element("p", { class: "connection", role: "status" });
     this.totals = element("dl");
+    this.selection = element("p", { class: "about" });
     this.parts = new Map();
     this.links = new Map(Object.entries(VIEWS).map(([name, title]) => [name, this.#link(name, title)]));
     this.element = element(
       "header",
       { class: "page" },
       element("div", { class: "name" }, element("h1", {}, "devicestate"), element("p", { class: "about" }, about)),
-      this.totals,
+      element("div", { class: "numbers" }, this.totals, this.selection),
       this.connection,
       element("nav", { "aria-label": "Views" }, ...[...this.links.values()].map(({ link }) => link)),
     );
@@ -70,8 +71,9 @@ export class Header {
     setAttribute(this.connection, "title", `for ${duration(passed)}`);
     if (fleet.isComplete) {
       const silent = fleet.silent();
-      this.#total("Devices", count(Math.max(fleet.total, fleet.devices.size)));
+      this.#total("Devices", count(fleet.total));
       this.#total("Silent", count(silent), silent > 0 ? "attention" : undefined);
+      setText(this.selection, fleet.where ? "of those that match the filter" : "");
     }
     if (figures.last) {
       const rate = figures.rate("processed");
