@@ -74,8 +74,8 @@ param sessions bool = false
 @minValue(1000)
 param cosmosMaximumThroughput int = 1000
 
-@description('Paths of the documents to index, such as /Battery/?, for queries. Each path makes every write more expensive; the handler does not query.')
-param cosmosIndexedPaths array = []
+@description('Paths of the documents to index, such as /Battery/?, for filters of the read API; without an index a query reads every document. Each path makes a write that changes it more expensive. The silence watch and the filters by when a device was heard need the default.')
+param cosmosIndexedPaths array = ['/Heard/?', '/SilentSince/?']
 
 // Dead letters.
 
@@ -129,6 +129,9 @@ param storeConcurrency int = 32
 
 @description('The least time between two writes of a document that only record that its device was heard again, as hh:mm:ss.')
 param heardEvery string = '00:05:00'
+
+@description('How long a device must not have been heard to be recorded as silent, as hh:mm:ss, at least twice heardEvery. Empty: the function that watches for silent devices is disabled.')
+param silentAfter string = ''
 
 @description('The maximum number of readings of a document.')
 @minValue(1)
@@ -320,11 +323,15 @@ module region 'modules/region.bicep' = [
         CosmosConnection__accountEndpoint: documents.outputs.endpoint
         CosmosDatabase: documents.outputs.databaseName
         CosmosContainer: documents.outputs.containerName
+        CosmosIndexedPaths: join(cosmosIndexedPaths, ',')
         // The write region first, in both regions: a document is read before it is written.
         CosmosPreferredRegions: empty(standbyLocation) ? location : '${location},${standbyLocation}'
         DocumentCacheMegabytes: string(documentCacheMegabytes)
         StoreConcurrency: string(storeConcurrency)
         HeardEvery: heardEvery
+        SilentAfter: silentAfter
+        // Otherwise it is called each minute, to do nothing.
+        'AzureWebJobs.SilenceWatchFunction.Disabled': empty(silentAfter) ? 'true' : 'false'
         MaxReadings: string(maxReadings)
         Telemetry: telemetry
         TelemetryFile: telemetryFile

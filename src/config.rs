@@ -13,6 +13,7 @@ use devicestate_engine::{
     handler::DEAD_LETTER_TIME,
     processor::{IotHubTime, heard_every, max_readings},
     settings::{ConfigError, Settings},
+    silence::silent_after,
     timespan,
 };
 use tracing_subscriber::filter::LevelFilter;
@@ -42,6 +43,9 @@ pub struct Config {
     /// `HeardEvery`: the least time between two writes of a document that only record that its device was heard again, as
     /// `hh:mm:ss`. With 0 each event is recorded. Default: five minutes.
     pub heard_every: Duration,
+    /// `SilentAfter`: how long a device must not have been heard to be recorded as silent, as `hh:mm:ss`, at least twice
+    /// `HeardEvery`. Default: none, so that the silence watch is off.
+    pub silent_after: Option<Duration>,
     /// `MaxReadings`: the maximum number of readings of a document, 1 to 100000. Default: 1000.
     pub max_readings: usize,
     /// `DocumentCacheMegabytes`: the limit of the cache of recently written documents. The setting is in units of 2^20
@@ -64,6 +68,7 @@ impl Config {
     /// Returns a [`ConfigError`] that names the missing or invalid setting.
     pub fn from_settings(settings: &Settings) -> Result<Self, ConfigError> {
         let store = StoreConfig::from_settings(settings)?;
+        let heard_every = heard_every(settings)?;
         Ok(Self {
             iot_hub_time: settings.parse("IoTHubTime", IotHubTime::Enqueued, "`enqueued` or `created`", |value| {
                 match value {
@@ -81,7 +86,8 @@ impl Config {
             store_concurrency: settings.parse("StoreConcurrency", 32, "an integer from 1 to 1000", |value| {
                 value.parse().ok().filter(|number| (1..=1000).contains(number))
             })?,
-            heard_every: heard_every(settings)?,
+            heard_every,
+            silent_after: silent_after(settings, heard_every)?,
             max_readings: max_readings(settings)?,
             document_cache_bytes: match &store {
                 StoreConfig::Memory => 0,

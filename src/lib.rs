@@ -11,6 +11,7 @@
 //! * [`cli`]: the command line.
 //! * [`serve`]: the HTTP server that the host expects of a custom handler.
 //! * [`dead_letter_monitor`]: the timer function that reports the age of the oldest dead letter.
+//! * [`silence_watch`]: the timer function that finds silent devices.
 //! * [`config`]: the settings as typed configuration. [`bootstrap`]: builds the parts that they select.
 //! * [`log`]: the handler's log. [`otlp`]: metrics and traces, in builds with the feature `otlp`. [`observer`]: passes the
 //!   engine's records to both.
@@ -23,3 +24,4 @@ pub mod log;
 pub mod observer;
 pub mod otlp;
 pub mod serve;
+pub mod silence_watch;

@@ -12,8 +12,9 @@ pub struct Reporter;
 
 impl Observer for Reporter {
     fn record(&self, record: &Record) {
-        // The host logs the records of a final reply. It does not read the body of a failed attempt's reply.
-        if let Record::FailedAttempt(_) = record {
+        // The host logs the records of a final reply. It does not read the body of a failed attempt's reply, and a record of a
+        // device must be logged before its document is changed.
+        if let Record::FailedAttempt(_) | Record::DeviceSilent(_) | Record::DeviceBack(_) = record {
             log::write_record(record);
         }
         otlp::export_record(record);

@@ -36,6 +36,7 @@ use crate::{
     log,
     observer::Reporter,
     otlp::Otlp,
+    silence_watch::{self, SilenceWatchFunction},
 };
 use connections::MAX_SILENCE;
 pub use host_end::Host;
@@ -161,6 +162,7 @@ fn route_functions(
 ) -> Result<Router, ServeError> {
     let otlp = Otlp::start(settings);
     let store = otlp.trace_store(&config.store, open_store(&config.store, OpenMode::Create)?);
+    let silence_watch = Arc::new(SilenceWatchFunction::new(config, &store, Arc::new(Reporter)));
     let processor = Arc::new(build_processor(config, telemetry, store, Arc::new(Reporter)));
     otlp.observe_cache(&processor);
     let monitor = Arc::new(DeadLetterMonitor::new(&app.functions, settings, config.invocation_budget));
@@ -180,7 +182,12 @@ fn route_functions(
     }
     for timer in app.timers {
         let path = format!("/{}", timer.name);
-        router = router.route(&path, post(invoke_timer).with_state((timer.name, Arc::clone(&monitor))));
+        let role = if timer.trigger.name == silence_watch::BINDING {
+            Timer::Silence(Arc::clone(&silence_watch))
+        } else {
+            Timer::DeadLetters(Arc::clone(&monitor))
+        };
+        router = router.route(&path, post(invoke_timer).with_state((timer.name, role)));
     }
     // Any response means ready: the handler listens only when it is ready.
     router = router.route("/", get(|| async { json_response(StatusCode::OK, "{}".into()) }));
@@ -202,15 +209,24 @@ async fn invoke_function(State(handler): State<Arc<Handler>>, request: Request) 
     }
 }
 
-async fn invoke_timer(
-    State((function, monitor)): State<(String, Arc<DeadLetterMonitor>)>,
-    request: Request,
-) -> Response {
+/// What a timer function does.
+#[derive(Clone)]
+enum Timer {
+    DeadLetters(Arc<DeadLetterMonitor>),
+    Silence(Arc<SilenceWatchFunction>),
+}
+
+async fn invoke_timer(State((function, timer)): State<(String, Timer)>, request: Request) -> Response {
     let (head, body) = request.into_parts();
     if let Err(error) = collect_body(body).await {
         return incomplete(&error);
     }
-    match monitor.invoke(&function, invocation_id(&head.headers)).await {
+    let id = invocation_id(&head.headers);
+    let invoked = match timer {
+        Timer::DeadLetters(monitor) => monitor.invoke(&function, id).await,
+        Timer::Silence(watch) => watch.invoke(&function, id).await,
+    };
+    match invoked {
         Ok(reply) => json_response(StatusCode::OK, reply),
         Err(body) => json_response(StatusCode::SERVICE_UNAVAILABLE, body),
     }

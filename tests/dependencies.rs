@@ -45,7 +45,10 @@ fn each_layer_uses_only_the_layers_below_it() {
     assert_eq!(ours("devicestate-azure"), ["dead-letters", "engine"]);
     assert_eq!(ours("devicestate-telemetry"), ["engine"]);
     assert_eq!(ours("devicestate-event-files"), ["engine", "terminal"]);
-    assert_eq!(ours("devicestate-local"), ["engine", "event-files", "sqlite", "telemetry", "terminal"]);
+    assert_eq!(
+        ours("devicestate-local"),
+        ["dead-letters", "engine", "event-files", "live", "read-api", "sqlite", "telemetry", "terminal"]
+    );
 }
 
 #[test]

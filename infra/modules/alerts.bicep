@@ -79,6 +79,7 @@ var queries = [
   { name: 'lag-near-retention', text: loadTextContent('../queries/lag-near-retention.kql') }
   { name: 'no-output', text: loadTextContent('../queries/no-output.kql') }
   { name: 'one-event', text: loadTextContent('../queries/one-event.kql') }
+  { name: 'silent-devices', text: loadTextContent('../queries/silent-devices.kql') }
   { name: 'starts', text: loadTextContent('../queries/starts.kql') }
   { name: 'unrecognized', text: loadTextContent('../queries/unrecognized.kql') }
 ]

@@ -80,8 +80,8 @@ resource account 'Microsoft.DocumentDB/databaseAccounts@2025-10-15' = {
             kind: 'Hash'
             version: 2
           }
-          // Every operation of the handler is a point read or a write of one item. Each indexed path makes
-          // each write more expensive.
+          // Batches only read and write single items. The silence watch and the read API query. Each indexed path makes a write
+          // that changes it more expensive; by how much is not measured here, only a real account shows it.
           indexingPolicy: {
             indexingMode: 'consistent'
             automatic: true
@@ -98,8 +98,8 @@ resource account 'Microsoft.DocumentDB/databaseAccounts@2025-10-15' = {
 
   // Sequential: an account supports only one change at a time. This applies to all following resources.
   //
-  // The built-in contributor may also delete, which the handler does not. The handler queries once after its start: it lists
-  // some documents, to learn whether a device that fails alone is faulty.
+  // The built-in contributor may also delete, which the handler does not. The handler queries to find silent devices, for the
+  // read API, and once after its start: it lists some documents, to learn whether a device that fails alone is faulty.
   resource stateWriter 'sqlRoleDefinitions' = {
     name: guid(account.id, 'devicestate-state-writer')
     properties: {

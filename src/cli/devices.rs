@@ -114,7 +114,7 @@ async fn show(store: &Arc<dyn StateStore>, device: &str, output: Output, state: 
 
 /// Returns when the device was last heard, and how long ago; empty if that is not known.
 fn heard_line(document: &Document) -> String {
-    let heard = list::heard_ms(document);
+    let heard = document.last_heard_ms();
     heard.map_or_else(String::new, |ms| {
         format!("last heard (UTC)  {} ({} ago)\n", iso8601(ms), list::age(System.now_ms() - ms))
     })

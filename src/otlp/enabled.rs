@@ -143,7 +143,12 @@ pub fn export_record(record: &Record) {
             span.set_status(Status::error(reason.clone()));
             attempt
         }
-        Record::DeadLetter(_) | Record::DeadLetterQueue(_) | Record::Start(_) => return,
+        Record::DeadLetter(_)
+        | Record::DeadLetterQueue(_)
+        | Record::Start(_)
+        | Record::DeviceSilent(_)
+        | Record::DeviceBack(_)
+        | Record::SilenceWatch(_) => return,
     };
     span.set_attributes(attempt_attributes(attempt));
     let SourceRecord { event_hub_name, session_queue_name, .. } = &attempt.source;

@@ -111,7 +111,11 @@ impl Metrics {
                 let stage = with(&source_attributes(from), "devicestate.dead_letter.stage", stage.to_string());
                 self.dead_letters.add(1, &with(&stage, "devicestate.dead_letter.error_class", error_class.to_string()));
             }
-            Record::DeadLetterQueue(_) | Record::Start(_) => {}
+            Record::DeadLetterQueue(_)
+            | Record::Start(_)
+            | Record::DeviceSilent(_)
+            | Record::DeviceBack(_)
+            | Record::SilenceWatch(_) => {}
         }
     }
 

@@ -160,6 +160,11 @@ fn dead_letter_sub_queue_fires_in_its_exercise_and_is_quiet_after_the_repair() {
 }
 
 #[test]
+fn silent_devices_fires_in_its_exercise_and_is_quiet_after_the_repair() {
+    assert_complete(&run_alert_exercise("silent-devices"), 100);
+}
+
+#[test]
 fn handler_restarts_fires_in_its_exercise_and_is_quiet_after_the_repair() {
     assert_complete(&run_alert_exercise("handler-restarts"), 6_000);
 }

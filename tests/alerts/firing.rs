@@ -334,3 +334,29 @@ fn the_json_output_satisfies_the_schema() {
     let output = check(&file, &["--output", "jsonl"]);
     assert_eq!(String::from_utf8_lossy(&output.stdout).lines().count(), alerts.len());
 }
+
+#[test]
+fn silent_devices_fires_until_they_are_back_or_for_the_window() {
+    let device = |record: &str, device: &str| {
+        let mut fields = json!({
+            "record": record, "timestamp": "2026-11-21T09:00:00.000Z", "level": "INFO", "deviceId": device,
+            "silentSince": "2026-11-21T08:00:00.000Z", "silentMs": 3_600_000,
+        });
+        if record == "deviceBack" {
+            fields["heard"] = "2026-11-21T09:00:00.000Z".into();
+        }
+        fields
+    };
+    let fired = &["silent-devices"];
+    let mut telemetry = Telemetry::healthy();
+    telemetry.record(14, "a", &device("deviceSilent", "pump-1")).fires(&[]);
+    telemetry.record(20, "a", &device("deviceSilent", "pump-2")).fires(fired);
+    telemetry.record(21, "b", &device("deviceBack", "pump-2")).fires(&[]);
+    telemetry.record(22, "a", &device("deviceSilent", "pump-2")).fires(fired);
+    let mut telemetry = Telemetry::healthy();
+    let summary = json!({
+        "record": "silenceWatch", "examined": 9, "silent": 9, "back": 0, "rejected": 0, "isComplete": true,
+        "requestUnits": 12.5,
+    });
+    telemetry.record(30, "a", &summary).fires(&[]);
+}

@@ -43,13 +43,18 @@ fn written() -> BTreeSet<String> {
     records.iter().flat_map(|record| record.as_object().expect("an object").keys().cloned()).collect()
 }
 
-/// Returns the records of a run that writes each kind.
+/// Returns the records of two runs that write each kind: between them, the devices are silent.
 fn records(options: &[&str]) -> Vec<Value> {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let run = [&["--devices", "5", "--events", "40", "--invalid-events", "2%"], options].concat();
-    let output = local(folder.path(), &run).env("RetryDrillDevice", "drone-00001").output().expect("the binary");
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    let telemetry = fs::read_to_string(folder.path().join("telemetry.jsonl")).expect("the telemetry");
+    let mut telemetry = String::new();
+    for _ in 0..2 {
+        let mut local = local(folder.path(), &run);
+        let silent = [("HeardEvery", "00:00:00"), ("SilentAfter", "00:00:00.001")];
+        let output = local.env("RetryDrillDevice", "drone-00001").envs(silent).output().expect("the binary");
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        telemetry += &fs::read_to_string(folder.path().join("telemetry.jsonl")).expect("the telemetry");
+    }
     let rows = telemetry.lines().map(|line| serde_json::from_str::<Value>(line).expect("a row"));
     let messages = rows.filter_map(|row| row["Message"].as_str().map(str::to_owned));
     let records: Vec<Value> =
@@ -59,7 +64,8 @@ fn records(options: &[&str]) -> Vec<Value> {
     records
 }
 
-const ALL_KINDS: [&str; 5] = ["batch", "deadLetter", "deadLetterQueue", "failedAttempt", "start"];
+const ALL_KINDS: [&str; 8] =
+    ["batch", "deadLetter", "deadLetterQueue", "deviceBack", "deviceSilent", "failedAttempt", "silenceWatch", "start"];
 
 #[test]
 fn the_queries_read_exactly_the_fields_that_the_handler_writes() {

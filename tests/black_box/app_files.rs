@@ -117,11 +117,14 @@ fn the_retry_policy_is_unlimited() {
 }
 
 #[test]
-fn the_timer_fires_each_hour_and_catches_up_after_a_missed_one() {
-    let function = repository_file("DeadLetterWatchFunction/function.json");
-    let expected = json!({"bindings": [{"type": "timerTrigger", "direction": "in", "name": "timer",
-                          "schedule": "0 0 * * * *", "useMonitor": true, "runOnStartup": false}]});
-    assert_eq!(function, expected);
+fn the_timers_fire_each_hour_and_each_minute_and_catch_up_after_a_missed_one() {
+    for (function, name, schedule) in
+        [("DeadLetterWatchFunction", "timer", "0 0 * * * *"), ("SilenceWatchFunction", "silence", "0 * * * * *")]
+    {
+        let expected = json!({"bindings": [{"type": "timerTrigger", "direction": "in", "name": name,
+                              "schedule": schedule, "useMonitor": true, "runOnStartup": false}]});
+        assert_eq!(repository_file(&format!("{function}/function.json")), expected);
+    }
 }
 
 /// The key of every Cosmos DB emulator, published in its documentation.

@@ -21,6 +21,7 @@ mod refused_triggers;
 mod request_forms;
 mod retry_drill;
 mod sessions;
+mod silence_watch;
 mod start_up;
 mod state_file;
 mod telemetry_check;

@@ -177,6 +177,8 @@ fn other_invalid_settings_are_rejected() {
         ("IoTHubTime", "sent"),
         ("HeardEvery", "often"),
         ("HeardEvery", "-00:05:00"),
+        ("SilentAfter", "15m"),
+        ("SilentAfter", "00:09:59"),
         ("MaxReadings", "0"),
         ("StoreConcurrency", "0"),
         ("StoreConcurrency", "many"),

@@ -122,6 +122,7 @@ fn function_json_is_valid_by_its_schema() {
         ("/bindings/0/runOnStartup", json!("no")),
     ];
     assert_valid(FUNCTION, &read("DeadLetterWatchFunction/function.json"), &invalid);
+    assert_valid(FUNCTION, &read("SilenceWatchFunction/function.json"), &invalid);
     let invalid = [
         ("/bindings/0/dataType", json!("text")),
         ("/bindings/0/direction", json!("out")),

@@ -9,6 +9,7 @@ mod function_apps;
 mod input_forms;
 mod inputs;
 mod killed_at_random;
+mod listening;
 mod listing_devices;
 mod real_telemetry;
 mod repeated_runs;

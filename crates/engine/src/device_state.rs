@@ -231,6 +231,13 @@ impl Document {
     pub fn newest_version(&self) -> Option<Version> {
         self.fields.0.iter().filter_map(|(_, field)| field.version).max_by_key(|version| version.by_time())
     }
+
+    /// Returns when the device was last heard, in milliseconds since 1970. A document of an earlier version of this program does
+    /// not say so: then it is the time of the newest reading, if there is one.
+    #[must_use]
+    pub fn last_heard_ms(&self) -> Option<i64> {
+        self.heard().or_else(|| self.newest_version()).map(|version| version.time_ms)
+    }
 }
 
 /// Returns the version of a field after an event replaces it; `None` if the event is not newer.

@@ -58,7 +58,7 @@ pub struct Function {
     pub retry: Option<RetryPolicy>,
 }
 
-/// A function with a timer trigger, which monitors the dead-letter queues.
+/// A function with a timer trigger, which watches the dead-letter queues or the devices.
 #[derive(Debug, Clone)]
 pub struct TimerFunction {
     /// The folder's name; the host posts to `/{name}`.

@@ -38,7 +38,7 @@
 //! * [`store`]: stores the documents. [`dead_letter`]: an event that could not be applied, complete. [`queue`]: the
 //!   dead-letter queue.
 //! * [`record`]: the records of the log. [`observer`]: receives them. [`reply`]: the body of a reply.
-//! * [`processor`]: processes a batch. [`retry_decision`]: completes the batch or retries it.
+//! * [`processor`]: processes a batch. [`retry_decision`]: completes the batch or retries it. [`silence`]: finds silent devices.
 //! * [`handler`]: handles an invocation, from the request's bytes to the response.
 
 pub mod batch;
@@ -58,6 +58,7 @@ pub mod record;
 pub mod reply;
 pub mod retry_decision;
 pub mod settings;
+pub mod silence;
 pub mod store;
 pub mod telemetry;
 pub mod text;

@@ -1,5 +1,5 @@
 //! The records that the handler logs: one JSON line for a completed batch, a failed attempt, a dead letter, a check of the
-//! dead-letter queue and the handler's start. `docs/reference/records.md` and `docs/reference/record.schema.json` describe
+//! dead-letter queue, a silent device, a run of the silence watch and the handler's start. `docs/reference/records.md` and `docs/reference/record.schema.json` describe
 //! them; dashboards and alerts use them.
 //!
 //! The records of a final reply are in its `Logs`, which the host logs under the invocation. The host does not read the
@@ -29,6 +29,12 @@ pub enum Record {
     DeadLetterQueue(DeadLetterQueueRecord),
     /// The start of a handler.
     Start(StartRecord),
+    /// A device that has fallen silent.
+    DeviceSilent(DeviceSilentRecord),
+    /// A device that was silent and is back.
+    DeviceBack(DeviceBackRecord),
+    /// A run of the silence watch.
+    SilenceWatch(SilenceWatchRecord),
 }
 
 /// A completed batch: applied, superseded, dead-lettered, unrecognized and ignored events add up to its events.
@@ -159,6 +165,50 @@ pub struct StartRecord {
     pub state_store: String,
     /// How events are decoded, for people: `any JSON`, the path of the telemetry file, or `drone`.
     pub telemetry: String,
+}
+
+/// A device that has fallen silent. It is recorded at least once, before its document is marked.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct DeviceSilentRecord {
+    /// The device id.
+    pub device_id: String,
+    /// When the device was last heard, as its document says.
+    pub silent_since: String,
+    /// The time since then, in milliseconds.
+    pub silent_ms: i64,
+}
+
+/// A device that was silent and is back. It is recorded at least once, before the mark of its document is removed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct DeviceBackRecord {
+    /// The device id.
+    pub device_id: String,
+    /// When the device was last heard before it was silent.
+    pub silent_since: String,
+    /// When the device was last heard.
+    pub heard: String,
+    /// The time between them, in milliseconds.
+    pub silent_ms: i64,
+}
+
+/// A run of the silence watch.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct SilenceWatchRecord {
+    /// The number of documents that were read.
+    pub examined: u64,
+    /// The number of devices that have fallen silent.
+    pub silent: u64,
+    /// The number of devices that are back.
+    pub back: u64,
+    /// The number of documents that the store did not let the watch change.
+    pub rejected: u64,
+    /// Whether all documents that are due were examined. The next run continues.
+    pub is_complete: bool,
+    /// The cost of all operations, in request units; 0 for a store without request units.
+    pub request_units: f64,
 }
 
 /// The partition that something came from, as it is logged. A part that the request does not have is empty.

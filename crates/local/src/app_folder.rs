@@ -7,11 +7,12 @@ use devicestate_telemetry::DEFAULT_FILE;
 use tempfile::TempDir;
 
 /// The files of the shipped function app, as a package has them.
-const SHIPPED: [(&str, &str); 4] = [
+const SHIPPED: [(&str, &str); 5] = [
     ("host.json", include_str!("../../../host.json")),
     ("RawTelemetryFunction/function.json", include_str!("../../../RawTelemetryFunction/function.json")),
     ("SessionTelemetryFunction/function.json", include_str!("../../../SessionTelemetryFunction/function.json")),
     ("DeadLetterWatchFunction/function.json", include_str!("../../../DeadLetterWatchFunction/function.json")),
+    ("SilenceWatchFunction/function.json", include_str!("../../../SilenceWatchFunction/function.json")),
 ];
 
 /// The folder of the function app.

@@ -180,7 +180,11 @@ impl Statistics {
                 Record::DeadLetterQueue(record) => {
                     *self.dead_letter_queue.lock().unwrap_or_else(PoisonError::into_inner) = Some(record);
                 }
-                Record::DeadLetter(_) | Record::Start(_) => {}
+                Record::DeadLetter(_)
+                | Record::Start(_)
+                | Record::DeviceSilent(_)
+                | Record::DeviceBack(_)
+                | Record::SilenceWatch(_) => {}
             }
         }
     }

@@ -63,7 +63,7 @@ impl Options {
             while let Some(page) = selected.next().await? {
                 documents.extend(page);
                 if self.sort == Order::Heard {
-                    documents.sort_by_key(heard_ms);
+                    documents.sort_by_key(Document::last_heard_ms);
                     documents.truncate(self.limit.unwrap_or(usize::MAX));
                 }
             }
@@ -134,15 +134,9 @@ impl<'a> Selected<'a> {
     }
 
     fn is_selected(&self, document: &Document) -> bool {
-        let is_silent = |until_ms| heard_ms(document).is_none_or(|heard_ms| heard_ms <= until_ms);
+        let is_silent = |until_ms| document.last_heard_ms().is_none_or(|heard_ms| heard_ms <= until_ms);
         device_id(&document.id).starts_with(self.prefix) && self.heard_until_ms.is_none_or(is_silent)
     }
-}
-
-/// Returns when the device was last heard, in milliseconds since 1970. A document of an earlier version of this program does not
-/// say so: then it is the time of the newest reading, if there is one.
-pub(super) fn heard_ms(document: &Document) -> Option<i64> {
-    document.heard().or_else(|| document.newest_version()).map(|version| version.time_ms)
 }
 
 /// Returns documents as a table with a column for each reading, and one for how long ago the device was heard.
@@ -152,7 +146,7 @@ pub(in crate::cli) fn documents_table(documents: &[Document], now_ms: Option<i64
     let headings = ["DEVICE", "NEWEST EVENT (UTC)"].into_iter().chain(age_heading);
     let mut table = Table::new(headings.chain(names.iter().copied()));
     for document in documents {
-        let heard_ms = heard_ms(document);
+        let heard_ms = document.last_heard_ms();
         let age = now_ms.map(|now_ms| heard_ms.map(|heard_ms| age(now_ms - heard_ms)).unwrap_or_default());
         let values = names.iter().map(|name| document.get(name).map(cell_text).unwrap_or_default());
         let device = [device_id(&document.id).into_owned(), heard_ms.map(iso8601).unwrap_or_default()];
@@ -192,6 +186,6 @@ mod tests {
         let document = |json| serde_json::from_value::<Document>(json).expect("a document");
         let newest = json!({ "id": "a", "x": 1, "y": 2, "Versions": { "x": [1_000, 1, 2], "y": [2_000, 2, 2] } });
         let none = json!({ "id": "a", "x": 1, "Versions": {} });
-        assert_eq!([newest, none].map(|json| heard_ms(&document(json))), [Some(2_000), None]);
+        assert_eq!([newest, none].map(|json| document(json).last_heard_ms()), [Some(2_000), None]);
     }
 }

@@ -111,6 +111,11 @@ impl<'a> Scope<'a> {
             Value::Number(number) => Some(number.to_string()),
             Value::Bool(bool) => Some(bool.to_string()),
             Value::Call(function, arguments) if function == "string" => self.known(&arguments[0]),
+            Value::Call(function, arguments) if function == "join" => {
+                let (Value::Other(name), separator) = (&arguments[0], self.known(&arguments[1])?) else { return None };
+                let (scope, Value::List(parts)) = self.definition(name)? else { return None };
+                Some(parts.iter().map(|part| scope.known(part)).collect::<Option<Vec<_>>>()?.join(&separator))
+            }
             Value::Either(condition, branches) => self.known(self.branch(condition, branches)),
             Value::Other(path) if path == "standbyLocation" && self.app == App::Standby => {
                 Some(STANDBY_LOCATION.into())

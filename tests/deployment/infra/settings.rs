@@ -6,7 +6,10 @@ use std::{
     path::Path,
 };
 
-use devicestate::config::{self, Config, OverflowConfig, QueueConfig};
+use devicestate::{
+    config::{self, Config, OverflowConfig, QueueConfig},
+    silence_watch,
+};
 use devicestate_engine::{
     function_app::{FunctionApp, Trigger, apply_overrides},
     settings::Settings,
@@ -43,8 +46,9 @@ const NOT_SET: [(&str, &str); 17] = [
 /// Settings that are also not set without sessions: the disabled function has no queue.
 const NOT_SET_WITHOUT_SESSIONS: [&str; 2] = ["ServiceBusConnection", "ServiceBusConnection__fullyQualifiedNamespace"];
 
-/// Settings that the host reads with any bindings.
-const HOST_SETTINGS: [&str; 6] = [
+/// Settings that the host reads with any bindings, and one that only requests of the read API need.
+const HOST_SETTINGS: [&str; 7] = [
+    "CosmosIndexedPaths",
     "AzureWebJobsStorage__blobServiceUri",
     "AzureWebJobsStorage__tableServiceUri",
     "AzureWebJobsStorage__credential",
@@ -215,6 +219,8 @@ fn app_faults(sources: &Sources, set: &BTreeMap<String, String>, which: App) -> 
         let queue_settings = ["queueServiceUri", "credential", "clientId"].map(|part| format!("{queue}__{part}"));
         needed.extend(trigger_settings.into_iter().chain(queue_settings));
     }
+    let watches = app.timers.iter().filter(|timer| timer.trigger.name == silence_watch::BINDING);
+    needed.extend(watches.map(|timer| format!("AzureWebJobs.{}.Disabled", timer.name)));
     host_settings.extend(needed.iter().cloned());
     faults.extend(
         needed

@@ -15,10 +15,11 @@ use super::bicep::Template;
 const MAIN: &str = "infra/main.bicep";
 
 /// The functions of the app.
-pub(crate) const FUNCTIONS: [&str; 3] = [
+pub(crate) const FUNCTIONS: [&str; 4] = [
     "DeadLetterWatchFunction/function.json",
     "RawTelemetryFunction/function.json",
     "SessionTelemetryFunction/function.json",
+    "SilenceWatchFunction/function.json",
 ];
 
 /// The files, by their paths in the repository.

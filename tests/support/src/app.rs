@@ -26,6 +26,9 @@ pub const SESSIONS: &str = "SessionTelemetryFunction";
 /// The name of the dead-letter monitor, the timer function.
 pub const DEAD_LETTER_MONITOR: &str = "DeadLetterWatchFunction";
 
+/// The name of the silence watch, another timer function.
+pub const SILENCE_WATCH: &str = "SilenceWatchFunction";
+
 /// The file with the standard output of the handlers.
 const LOG: &str = "stdout.log";
 
@@ -43,7 +46,7 @@ impl App {
     /// Creates the app that ships, with its documents in an SQLite file. Its devices are drones.
     pub fn shipped() -> Self {
         let app = Self::empty();
-        for function in [FUNCTION, SESSIONS, DEAD_LETTER_MONITOR] {
+        for function in [FUNCTION, SESSIONS, DEAD_LETTER_MONITOR, SILENCE_WATCH] {
             app.add_function(function, &repository_file(&format!("{function}/function.json")));
         }
         app

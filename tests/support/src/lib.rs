@@ -34,7 +34,7 @@ use std::{
 
 use serde_json::Value;
 
-pub use app::{App, DEAD_LETTER_MONITOR, FUNCTION, Handler, SESSIONS, pause};
+pub use app::{App, DEAD_LETTER_MONITOR, FUNCTION, Handler, SESSIONS, SILENCE_WATCH, pause};
 pub use dead_letter_schema::read_dead_letter;
 pub use envelope::{Batch, EVENT_HUB, Event, NAMESPACE, TIME_ZERO_MS, retry_context};
 pub use fold::Fold;

@@ -20,11 +20,12 @@ const SEEDS: u64 = 600;
 const EVENTS: u32 = 250;
 
 /// The paths that the simulation is built from.
-const PARTS: [&str; 11] = [
+const PARTS: [&str; 12] = [
     "Cargo.lock",
     "DeadLetterWatchFunction",
     "RawTelemetryFunction",
     "SessionTelemetryFunction",
+    "SilenceWatchFunction",
     "clippy.toml",
     "crates",
     "docs",

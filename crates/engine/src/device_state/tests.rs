@@ -197,3 +197,33 @@ fn an_invalid_document_is_rejected_with_the_reason() {
         assert!(error.contains(reason), "{text}: {error}");
     }
 }
+
+#[test]
+fn the_mark_of_the_silence_watch_is_a_time_and_no_reading() {
+    let text = r#"{"id":"d","SilentSince":"2024-11-21T00:46:40.123Z","A":1,"Versions":{"A":[1,1,0]}}"#;
+    let mut document: Document = serde_json::from_str(text).expect("a document");
+    assert_eq!((document.silent_since(), document.reading_count()), (Some(1_732_150_000_123), 1));
+    assert_eq!(serde_json::to_string(&document).expect("JSON"), text);
+    assert!(document.merge(&update(&[(2, json!({"A": 2}))])));
+    assert_eq!(document.silent_since(), Some(1_732_150_000_123), "only the watch removes it");
+    document.set_silent_since(None);
+    assert_eq!(serde_json::to_string(&document).expect("JSON"), r#"{"id":"d","A":2,"Versions":{"A":[2,2,0]}}"#);
+    // What another program wrote there is no mark, and does not hide the document.
+    for invalid in ["7", "null", r#""soon""#, "{}"] {
+        let text = format!(r#"{{"id":"d","SilentSince":{invalid},"Versions":{{}}}}"#);
+        let document: Document = serde_json::from_str(&text).expect("a document");
+        assert_eq!((document.silent_since(), document.reading_count()), (None, 0), "{invalid}");
+    }
+}
+
+#[test]
+fn a_device_without_heard_was_last_heard_at_the_time_of_its_newest_reading() {
+    let mut document = Document::new("d".into());
+    assert_eq!(document.last_heard_ms(), None);
+    document.merge(&update(&[(1, json!({"A": 1})), (3, json!({"B": 1}))]));
+    assert_eq!(document.last_heard_ms(), Some(3));
+    let mut older = Update::default();
+    older.hear(version(2, 2, 0));
+    document.merge(&older);
+    assert_eq!(document.last_heard_ms(), Some(2), "the time of the service counts, not that of the device");
+}

@@ -23,6 +23,7 @@ mod refusals;
 mod rejected_writes;
 mod retries;
 mod sessions;
+mod silence;
 mod single_events;
 mod store_faults;
 mod telemetry_json;

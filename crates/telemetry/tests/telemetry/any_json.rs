@@ -143,6 +143,7 @@ fn a_name_that_cannot_be_a_reading_is_rejected_by_name() {
         (r#"{"deviceId":"a","ttl":1}"#.into(), "or leave it out with \"readings\": {\"*\": {\"exclude\": [\"ttl\"]}}"),
         (r#"{"deviceId":"a","Versions":[1]}"#.into(), "\"Versions\" cannot be"),
         (r#"{"deviceId":"a","Heard":true}"#.into(), "\"Heard\" cannot be"),
+        (r#"{"deviceId":"a","SilentSince":"2024"}"#.into(), "\"SilentSince\" cannot be"),
         (r#"{"deviceId":"a","_etag":1}"#.into(), "\"_etag\" cannot be"),
         (r#"{"deviceId":"a","":1}"#.into(), "\"\" cannot be the name of a reading: it is empty."),
         (r#"{"deviceId":"a","a.b":1,"a":{"b":2}}"#.into(), "the reading \"a.b\" is given twice"),

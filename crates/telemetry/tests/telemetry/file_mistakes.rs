@@ -312,7 +312,7 @@ fn a_time_that_is_not_read_cannot_be_required() {
 
 #[test]
 fn a_name_that_is_reserved_or_too_long_is_reported() {
-    for name in ["id", "Versions", "Heard", "ttl", "_x", ""] {
+    for name in ["id", "Versions", "Heard", "SilentSince", "ttl", "_x", ""] {
         let file = format!(r#"{{"readings": {{§"{name}": "/a"}}}}"#);
         let problem = if name.is_empty() { "empty" } else { "reserved in the state document" };
         let message = format!("{name:?} cannot be the name of a reading: it is {problem}");

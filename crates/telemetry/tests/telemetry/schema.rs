@@ -109,6 +109,7 @@ fn both_refuse_files_that_are_not_valid() {
         json!({"readings": {"id": "/a"}}),
         json!({"readings": {"Versions": "/a"}}),
         json!({"readings": {"Heard": "/a"}}),
+        json!({"readings": {"SilentSince": "/a"}}),
         json!({"readings": {"ttl": "/a"}}),
         json!({"readings": {"_x": "/a"}}),
         json!({"readings": {"": "/a"}}),
