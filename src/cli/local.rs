@@ -17,6 +17,7 @@ use devicestate_terminal::{
     print_json_value, print_message, shell_quoted,
 };
 
+use super::program;
 use crate::config::StoreConfig;
 pub(super) use report::CheckLines;
 use report::Tables;
@@ -243,7 +244,7 @@ fn front(listen: Option<Option<u16>>, ui: Option<Option<u16>>) -> Result<Option<
         }
         (listen, ui) => listen.or(ui).unwrap_or(DEFAULT_PORT),
     };
-    Ok((takes_events || shows_page).then_some(Front { port, takes_events, shows_page }))
+    Ok((takes_events || shows_page).then(|| Front { port, takes_events, shows_page, program: program() }))
 }
 
 /// What to do about unrecognized events.

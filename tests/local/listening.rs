@@ -132,11 +132,10 @@ fn a_request_that_is_not_an_event_is_refused_with_words() {
     let workspace = Workspace::new();
     let run = listening(&workspace, &[]);
     let event = r#"{"deviceId":"d","battery":1}"#;
-    let own_origin = format!("http://127.0.0.1:{}", run.port);
     for (status, method, path, header, words) in [
-        (403, "POST", "/telemetry/messages", ("Origin", "https://evil.example"), "a web page must not send events"),
-        (403, "POST", "/telemetry/messages", ("Origin", &*own_origin), "a web page must not send events"),
-        (403, "POST", "/telemetry/messages", ("Host", "evil.example"), "a web page must not send events"),
+        (403, "POST", "/telemetry/messages", ("Origin", "https://evil.example"), "another page"),
+        (403, "POST", "/telemetry/messages", ("Origin", "null"), "another page"),
+        (403, "POST", "/telemetry/messages", ("Host", "evil.example"), "not the address of this server"),
         (404, "POST", "/other/messages", ("x", "y"), "POST /telemetry/messages"),
         (404, "POST", "/", ("x", "y"), "POST /telemetry/messages"),
         (404, "POST", "/telemetry/partitions/4/messages", ("x", "y"), "the hub has 0 to 3"),
@@ -155,7 +154,8 @@ fn a_request_that_is_not_an_event_is_refused_with_words() {
     // The connection may be closed before everything was sent.
     assert!(chunked.is_ok_and(|answer| answer.status == 413) || run.send("d", 0) == Some(201));
     let mut connection = connect(run.port).expect("it listens");
-    let head = format!("POST {} HTTP/1.1\r\nHost: localhost\r\nContent-Length: 9999999999\r\n\r\n", run.path);
+    let head =
+        format!("POST {} HTTP/1.1\r\nHost: LOCALHOST:{}\r\nContent-Length: 9999999999\r\n\r\n", run.path, run.port);
     std::io::Write::write_all(&mut connection, head.as_bytes()).expect("it reads");
     assert_eq!(read_response(&mut BufReader::new(connection)).expect("an answer").status, 413);
 
@@ -290,18 +290,20 @@ fn a_port_in_use_and_two_ports_are_refused_before_anything_starts() {
     }
 }
 
+/// Writes a timer function that is due each second into the app of a workspace.
+fn each_second(workspace: &Workspace, function: &str, binding: &str) {
+    let timer = json!({ "bindings": [
+        { "type": "timerTrigger", "direction": "in", "name": binding, "schedule": "* * * * * *", "useMonitor": true }
+    ] });
+    workspace.write(&format!("app/{function}/function.json"), timer.to_string());
+}
+
 #[test]
 fn timer_functions_are_called_by_their_schedules() {
     let workspace = Workspace::new();
-    let root = function_app(&workspace, |_, _| {});
-    let timer = json!({ "bindings": [
-        { "type": "timerTrigger", "direction": "in", "name": "timer", "schedule": "* * * * * *", "useMonitor": true }
-    ] });
-    workspace.write("app/DeadLetterWatchFunction/function.json", timer.to_string());
+    each_second(&workspace, "DeadLetterWatchFunction", "timer");
     let telemetry = workspace.path("telemetry.jsonl");
-    let mut local = workspace.local(&["--listen", "0", "--app-root", root.to_str().expect("text"), "--telemetry"]);
-    local.arg(&telemetry);
-    let run = Listening::start(local);
+    let run = listening(&workspace, &["--telemetry", telemetry.to_str().expect("text")]);
     let calls = || {
         let rows = std::fs::read_to_string(&telemetry).unwrap_or_default();
         rows.lines().filter(|row| row.contains("Function.DeadLetterWatchFunction.User")).count()
@@ -311,4 +313,22 @@ fn timer_functions_are_called_by_their_schedules() {
     // Once more at the end.
     assert!(calls() >= 3, "{report}");
     assert_eq!(report["deadLetterQueue"]["messages"], 0);
+}
+
+#[test]
+fn a_device_that_sends_nothing_falls_silent_and_is_back_with_its_next_event() {
+    let workspace = Workspace::new();
+    each_second(&workspace, "SilenceWatchFunction", "silence");
+    let root = function_app(&workspace, |_, _| {});
+    let mut local = workspace.local(&["--listen", "0", "--app-root", root.to_str().expect("text")]);
+    let run = Listening::start({
+        local.envs([("SilentAfter", "00:00:01"), ("HeardEvery", "00:00:00")]);
+        local
+    });
+    assert_eq!(run.send("d", 1), Some(201));
+    let is_silent = |workspace: &Workspace| workspace.stored("d").is_some_and(|text| text.contains("\"SilentSince\":"));
+    workspace.wait_until("it is silent", is_silent);
+    assert_eq!(run.send("d", 2), Some(201));
+    workspace.wait_until("it is back", |workspace| !is_silent(workspace));
+    run.end("-INT", 0);
 }

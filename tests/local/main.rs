@@ -11,6 +11,7 @@ mod inputs;
 mod killed_at_random;
 mod listening;
 mod listing_devices;
+mod live_page;
 mod real_telemetry;
 mod repeated_runs;
 mod session_failures;

@@ -102,6 +102,14 @@ impl Workspace {
             .collect()
     }
 
+    /// Returns the stored text of a document.
+    pub(crate) fn stored(&self, device: &str) -> Option<String> {
+        let texts =
+            self.rows("SELECT document FROM documents").into_iter().filter_map(|text| String::from_utf8(text).ok());
+        let id = format!("\"id\":\"{device}\"");
+        texts.into_iter().find(|text| text.contains(&id))
+    }
+
     pub(crate) fn dead_letters(&self) -> Vec<Value> {
         let rows = self.rows("SELECT text FROM dead_letters ORDER BY message_id");
         rows.iter().map(read_dead_letter).collect()

@@ -73,7 +73,9 @@ fn value(random: &mut Rng) -> Value {
 
 fn document(random: &mut Rng, id: &str) -> Document {
     let (mut stored, mut versions) = (Map::from_iter([("id".to_owned(), json!(id))]), Map::new());
-    for name in ["battery", "model", "motor.temp", "a b", "ünï\u{10348}", "x\"] OR 1=1 --", "x\\\"] = @p0", "y'; DROP", "@p0"] {
+    for name in
+        ["battery", "model", "motor.temp", "a b", "ünï\u{10348}", "x\"] OR 1=1 --", "x\\\"] = @p0", "y'; DROP", "@p0"]
+    {
         if random.bool() {
             stored.insert(name.into(), value(random));
             versions.insert(name.into(), json!([pick(random, &TIMES), 1, 2]));

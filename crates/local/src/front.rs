@@ -3,8 +3,8 @@
 use std::{collections::BTreeMap, io, sync::Arc, time::Duration};
 
 use axum::Router;
-use devicestate_engine::{batch::Source, clock::System};
-use devicestate_live::{DeadLetters, Listen, LiveServer, Poll};
+use devicestate_engine::{batch::Source, clock::System, processor::heard_every, silence::silent_after};
+use devicestate_live::{Commands, DeadLetters, Listen, LiveServer, Poll};
 use devicestate_read_api::{IndexedFields, ReadApi};
 use devicestate_terminal::{interrupt::Shutdown, print_message, shell_quoted};
 use tokio::{
@@ -21,6 +21,7 @@ use crate::{
     listen::{self, Intake},
     options::Front as Options,
     region::Region,
+    report::decoding_settings,
     setup::Setup,
 };
 
@@ -48,7 +49,7 @@ impl<B: Broker> Front<B> {
         stop: watch::Receiver<Shutdown>,
         print_line: impl Fn(&str),
     ) -> Result<Self, LocalError> {
-        let Options { port, takes_events, shows_page } = options;
+        let Options { port, takes_events, shows_page, program } = options;
         let Source { event_hub_name, session_queue_name, .. } = &region.source;
         let entity = if event_hub_name.is_empty() { session_queue_name } else { event_hub_name }.clone();
         let new_intake = || Intake::new(Arc::clone(&region.broker), Arc::clone(&region.statistics), entity, stop);
@@ -58,7 +59,7 @@ impl<B: Broker> Front<B> {
             let _ = ended.await;
         };
         let serving = if shows_page {
-            let server = LiveServer::bind(page(setup, region, intake.as_ref())?, port).await;
+            let server = LiveServer::bind(page(setup, region, intake.as_ref(), &program)?, port).await;
             let server = server.map_err(|error| LocalError::port(port, &error))?;
             print_line(&format!("The live page: {}", server.address()));
             print_events_address(intake.as_deref(), server.listen_address(), &print_line);
@@ -69,7 +70,7 @@ impl<B: Broker> Front<B> {
             let address = format!("http://127.0.0.1:{port}{path}");
             print_events_address(intake.as_deref(), Some(address), &print_line);
             let routes = intake.as_ref().map_or_else(Router::new, Intake::routes);
-            let server = axum::serve(listener, listen::guarded(routes, path)).with_graceful_shutdown(ended);
+            let server = axum::serve(listener, listen::protected(routes, path, port)).with_graceful_shutdown(ended);
             serve(server.into_future())
         };
         print_line("Ctrl-C ends the run with its report.");
@@ -110,6 +111,7 @@ fn page<B: Broker>(
     setup: &Setup,
     region: &Region<B>,
     intake: Option<&Arc<Intake<B>>>,
+    program: &str,
 ) -> Result<devicestate_live::Options, LocalError> {
     let Some(store) = setup.documents.open()? else {
         return Err(LocalError::Unsupported(
@@ -117,11 +119,14 @@ fn page<B: Broker>(
                 .into(),
         ));
     };
+    let silent_after = silent_after(&setup.settings, heard_every(&setup.settings)?)?;
+    let silent_after_ms = silent_after.map(|time| i64::try_from(time.as_millis()).unwrap_or(i64::MAX));
     let is_remote = matches!(setup.documents, Documents::Remote(..));
     let source_number = |partition: usize| {
         let source = Source { partition_id: partition.to_string(), ..region.source.clone() };
         (source.number(), source.partition_id)
     };
+    let program = format!("{}{program}", decoding_settings(&setup.telemetry.description));
     let state = shell_quoted(&setup.state.display().to_string());
     Ok(devicestate_live::Options {
         store: Arc::clone(&store),
@@ -131,13 +136,13 @@ fn page<B: Broker>(
         api: Arc::new(ReadApi { store, indexed: IndexedFields::Every, clock: Arc::new(System) }),
         dead_letters: Some(DeadLetters {
             queue: Arc::new(region.queue.clone()),
-            command_options: format!(" --state {state}"),
+            commands: Commands { program, options: format!(" --state {state}") },
         }),
         run: Some(Arc::new(Figures { statistics: Arc::clone(&region.statistics), broker: Arc::clone(&region.broker) })),
         partitions: (0..region.broker.partition_count().unwrap_or_default())
             .map(source_number)
             .collect::<BTreeMap<_, _>>(),
-        silent_after_ms: None,
+        silent_after_ms,
         listen: intake.map(|intake| Listen { path: intake.path(), routes: intake.routes() }),
     })
 }

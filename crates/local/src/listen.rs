@@ -17,8 +17,7 @@ use std::{
 use axum::{
     Router,
     extract::{Path, Request, State},
-    http::{HeaderMap, StatusCode, Uri, header},
-    middleware::{self, Next},
+    http::StatusCode,
     response::{IntoResponse as _, Response},
     routing::post,
 };
@@ -177,34 +176,11 @@ pub(super) async fn bind(port: u16) -> Result<(TcpListener, u16), LocalError> {
     Ok((listener, port))
 }
 
-/// Returns the routes with an answer for every other path, and without requests of web pages: any page can post to a port of the
-/// machine whose browser shows it.
-pub(super) fn guarded(routes: Router, path: String) -> Router {
+/// Returns the routes with an answer for every other path, and without requests of web pages.
+pub(super) fn protected(routes: Router, path: String, port: u16) -> Router {
     let unknown = move || {
         let path = path.clone();
         async move { Refusal::unknown_entity(&path).into_response() }
     };
-    routes.fallback(unknown).layer(middleware::from_fn(refuse_web_pages))
-}
-
-async fn refuse_web_pages(request: Request, next: Next) -> Response {
-    if is_of_web_page(request.uri(), request.headers()) {
-        return Refusal::web_page().into_response();
-    }
-    next.run(request).await
-}
-
-/// Returns whether a browser may have sent a request: it has an origin, or the name of a host elsewhere that leads to this machine.
-fn is_of_web_page(uri: &Uri, headers: &HeaderMap) -> bool {
-    let hosts = headers.get_all(header::HOST).iter().map(|host| String::from_utf8_lossy(host.as_bytes()));
-    let mut hosts = hosts.chain(uri.authority().map(|authority| authority.as_str().into()));
-    headers.contains_key(header::ORIGIN) || hosts.any(|host| !is_loopback(&host))
-}
-
-fn is_loopback(host: &str) -> bool {
-    let name = match host.rsplit_once(':') {
-        Some((name, port)) if port.bytes().all(|byte| byte.is_ascii_digit()) => name,
-        _ => host,
-    };
-    name.eq_ignore_ascii_case("localhost") || ["127.0.0.1", "[::1]"].contains(&name)
+    devicestate_live::protected(routes.fallback(unknown), port)
 }

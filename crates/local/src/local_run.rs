@@ -95,7 +95,7 @@ impl<B: Broker> LocalRun<B> {
                 "Stopping: no more events are sent, and the sent ones are processed. Press Ctrl-C again to stop immediately.",
             );
         });
-        let front = match options.front {
+        let front = match options.front.clone() {
             Some(front) => Front::open(front, &setup, &region, stop.clone(), progress.line_printer()).await.map(Some),
             None => Ok(None),
         };

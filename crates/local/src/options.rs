@@ -66,7 +66,7 @@ impl Options {
     /// Returns the number of events, invalid ones included, if it is known beforehand.
     pub(crate) fn known_events(&self) -> Option<u64> {
         match self.input {
-            _ if self.front.is_some_and(|front| front.takes_events) => None,
+            _ if self.front.as_ref().is_some_and(|front| front.takes_events) => None,
             Input::Simulation(Simulation { events, .. }) => Some(events + self.invalid_event_rate().count_for(events)),
             Input::Sample | Input::File(_) | Input::None => None,
         }
@@ -74,7 +74,7 @@ impl Options {
 }
 
 /// What a run serves on a port of this machine, until a signal ends it.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub struct Front {
     /// The port; 0 for a free one.
     pub port: u16,
@@ -82,6 +82,8 @@ pub struct Front {
     pub takes_events: bool,
     /// Whether it shows the live page.
     pub shows_page: bool,
+    /// How the user calls this program: the page names it in commands.
+    pub program: String,
 }
 
 /// Options of the queue with sessions.

@@ -178,9 +178,12 @@ mod tests {
 
     #[test]
     fn a_device_is_marked_silent_if_the_mark_is_a_time() {
-        for (mark, is_marked) in
-            [(json!("2024-11-21T00:46:40.123Z"), true), (json!(null), false), (json!("never"), false), (json!(1), false)]
-        {
+        for (mark, is_marked) in [
+            (json!("2024-11-21T00:46:40.123Z"), true),
+            (json!(null), false),
+            (json!("never"), false),
+            (json!(1), false),
+        ] {
             assert_eq!(Filter::IsMarkedSilent.matches(&document(json!({"SilentSince": mark}))), is_marked, "{mark}");
         }
         assert!(!Filter::IsMarkedSilent.matches(&document(json!({}))));
@@ -188,7 +191,9 @@ mod tests {
 
     #[test]
     fn a_reading_exists_unless_it_is_null_or_absent() {
-        for (value, exists) in [(json!(0), true), (json!(""), true), (json!(false), true), (json!([]), true), (json!(null), false)] {
+        for (value, exists) in
+            [(json!(0), true), (json!(""), true), (json!(false), true), (json!([]), true), (json!(null), false)]
+        {
             assert_eq!(Filter::Exists("level".into()).matches(&document(json!({"level": value}))), exists, "{value}");
         }
         for name in ["other", "id", "Heard", "Versions", "_ts", ""] {

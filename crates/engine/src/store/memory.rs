@@ -8,7 +8,10 @@ use std::{
 
 use async_trait::async_trait;
 
-use super::{ETag, Filter, Page, RequestCharge, Selection, StateStore, StoreError, Stored, Written, WrittenRange, keep_first_written};
+use super::{
+    ETag, Filter, Page, RequestCharge, Selection, StateStore, StoreError, Stored, Written, WrittenRange,
+    keep_first_written,
+};
 use crate::{
     clock::{Clock, System},
     device_state::Document,

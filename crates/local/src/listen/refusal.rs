@@ -51,12 +51,6 @@ impl Refusal {
     pub(super) fn ending() -> Self {
         Self::new(StatusCode::SERVICE_UNAVAILABLE, "the run ends: the event is not taken")
     }
-
-    pub(super) fn web_page() -> Self {
-        let detail =
-            "a web page must not send events: the request has an Origin, or a Host that is not 127.0.0.1 or localhost";
-        Self::new(StatusCode::FORBIDDEN, detail)
-    }
 }
 
 impl IntoResponse for Refusal {

@@ -4,11 +4,7 @@
 use rusqlite::{Statement, params};
 
 use super::bytes;
-use crate::{
-    connection::has_write_times,
-    database::Database,
-    error::DatabaseError,
-};
+use crate::{connection::has_write_times, database::Database, error::DatabaseError};
 
 /// Limits the rows that are read in one operation, about a millisecond.
 const MAX_ROWS: i64 = 500;
