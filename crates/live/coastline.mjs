@@ -37,6 +37,16 @@ function simplified(line) {
   return [...simplified(line.slice(0, farthest + 1)).slice(0, -1), ...simplified(line.slice(farthest))];
 }
 
+/** Makes a ring that crosses 180° continuous. Antarctica reaches the pole, where it goes around on purpose. */
+function unwrapped(line) {
+  let turn = 0;
+  return line.map(([longitude, latitude], index) => {
+    const step = index === 0 ? 0 : longitude - line[index - 1][0];
+    if (Math.abs(step) > 180 && latitude > -85) turn -= Math.sign(step) * 360;
+    return [longitude + turn, latitude];
+  });
+}
+
 /** Encodes an integer in characters of six bits, as the encoded polyline format of maps does. */
 function encoded(integer) {
   let rest = integer < 0 ? ~(integer << 1) : integer << 1;
@@ -53,8 +63,9 @@ export function coastline(topology) {
   const rings = [];
   for (const { arcs } of topology.objects.land.geometries) {
     for (const ring of arcs.flat()) {
-      const line = ring.flatMap((arc) => points(topology, arc));
-      const extent = (axis) => Math.max(...line.map((point) => point[axis])) - Math.min(...line.map((point) => point[axis]));
+      const line = unwrapped(ring.flatMap((arc) => points(topology, arc)));
+      const extent = (axis) =>
+        Math.max(...line.map((point) => point[axis])) - Math.min(...line.map((point) => point[axis]));
       if (Math.max(extent(0), extent(1)) < SMALLEST) continue;
       let [x, y] = [0, 0];
       const flat = [];

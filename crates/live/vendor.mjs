@@ -45,11 +45,15 @@ const read = (name) => {
     return undefined;
   }
 };
-const other = [...new Set([...Object.keys(files), ...readdirSync(target)])].filter((name) => read(name) !== files[name]);
+const other = [...new Set([...Object.keys(files), ...readdirSync(target)])].filter(
+  (name) => read(name) !== files[name],
+);
 if (!values.check) {
   mkdirSync(target, { recursive: true });
   for (const [name, text] of Object.entries(files)) writeFileSync(join(target, name), text);
 } else if (other.length > 0) {
-  console.error(`vendor: ${other.join(", ")} in ${target} is not what the lock file gives: run node crates/live/vendor.mjs`);
+  console.error(
+    `vendor: ${other.join(", ")} in ${target} is not what the lock file gives: run node crates/live/vendor.mjs`,
+  );
   process.exit(1);
 }

@@ -28,17 +28,27 @@ export function withBrowser() {
  * except the expected ones.
  */
 export async function withPage(address, test, { expected = /^$/, ...options } = {}) {
-  const context = await browser.newContext({ viewport: { width: 1280, height: 800 }, permissions: ["clipboard-read", "clipboard-write"], ...options });
+  const context = await browser.newContext({
+    viewport: { width: 1280, height: 800 },
+    permissions: ["clipboard-read", "clipboard-write"],
+    ...options,
+  });
   context.setDefaultTimeout(TIMEOUT_MS);
   const page = await context.newPage();
   const [problems, foreign] = [[], []];
   page.on("console", (message) => ["error", "warning"].includes(message.type()) && problems.push(message.text()));
   page.on("pageerror", (error) => problems.push(error.stack));
-  page.on("request", (request) => new URL(request.url()).origin !== new URL(address).origin && foreign.push(request.url()));
+  page.on(
+    "request",
+    (request) => new URL(request.url()).origin !== new URL(address).origin && foreign.push(request.url()),
+  );
   try {
     await page.goto(address);
     await test(page);
-    assert.deepEqual(problems.filter((text) => !expected.test(text)), []);
+    assert.deepEqual(
+      problems.filter((text) => !expected.test(text)),
+      [],
+    );
     assert.deepEqual(foreign, []);
   } finally {
     await context.close();
@@ -46,7 +56,8 @@ export async function withPage(address, test, { expected = /^$/, ...options } = 
 }
 
 /** Returns the row of a device in the table. */
-export const row = (page, id) => page.locator("section.devices .row").filter({ has: page.getByRole("gridcell", { name: id, exact: true }) });
+export const row = (page, id) =>
+  page.locator("section.devices .row").filter({ has: page.getByRole("gridcell", { name: id, exact: true }) });
 
 /** Returns the ids of the visible rows from top to bottom. */
 export const ids = (page, view = ".devices") =>

@@ -100,7 +100,12 @@ test("the title of a column sorts by its values, and once more reverses the orde
     assert.equal(await title.getAttribute("aria-sort"), "descending");
     assert.deepEqual(await ids(page), ["drone-1", "pump-1", "drone-2"]);
     mock.change(device("drone-2", { battery: 0.95 }));
-    await until(page, () => [...document.querySelectorAll(".devices .row")].find((one) => one.ariaRowIndex === "2").firstChild.textContent === "drone-2");
+    await until(
+      page,
+      () =>
+        [...document.querySelectorAll(".devices .row")].find((one) => one.ariaRowIndex === "2").firstChild
+          .textContent === "drone-2",
+    );
     await page.getByRole("columnheader", { name: "pressure" }).getByRole("button").click();
     assert.equal((await ids(page))[0], "pump-1", "devices without the reading are last");
   }));
@@ -120,41 +125,56 @@ test("chosen columns are shown", () =>
   }));
 
 test("the table works by keys alone", () =>
-  withDevices(Array.from({ length: 200 }, (_, index) => device(`drone-${String(index).padStart(3, "0")}`, { battery: 0.5 })), async (page) => {
-    await row(page, "drone-000").waitFor();
-    const active = () => page.evaluate(() => document.getElementById(document.activeElement.getAttribute("aria-activedescendant"))?.firstChild.textContent);
-    for (let presses = 0; (await page.evaluate(() => document.activeElement.getAttribute("role"))) !== "grid"; presses += 1) {
-      assert.ok(presses < 20, "the tab key reaches the table");
-      await page.keyboard.press("Tab");
-    }
-    await page.keyboard.press("ArrowDown");
-    await page.keyboard.press("ArrowDown");
-    assert.equal(await active(), "drone-001");
-    await page.keyboard.press("End");
-    assert.equal(await active(), "drone-199");
-    await page.keyboard.press("PageUp");
-    await page.keyboard.press("Home");
-    assert.equal(await active(), "drone-000");
-    await page.keyboard.press("Enter");
-    await page.getByRole("heading", { name: "drone-000" }).waitFor();
-    await page.keyboard.press("Escape");
-    await page.getByRole("heading", { name: "drone-000" }).waitFor({ state: "hidden" });
-    assert.equal(await active(), "drone-000");
-  }));
+  withDevices(
+    Array.from({ length: 200 }, (_, index) => device(`drone-${String(index).padStart(3, "0")}`, { battery: 0.5 })),
+    async (page) => {
+      await row(page, "drone-000").waitFor();
+      const active = () =>
+        page.evaluate(
+          () =>
+            document.getElementById(document.activeElement.getAttribute("aria-activedescendant"))?.firstChild
+              .textContent,
+        );
+      for (
+        let presses = 0;
+        (await page.evaluate(() => document.activeElement.getAttribute("role"))) !== "grid";
+        presses += 1
+      ) {
+        assert.ok(presses < 20, "the tab key reaches the table");
+        await page.keyboard.press("Tab");
+      }
+      await page.keyboard.press("ArrowDown");
+      await page.keyboard.press("ArrowDown");
+      assert.equal(await active(), "drone-001");
+      await page.keyboard.press("End");
+      assert.equal(await active(), "drone-199");
+      await page.keyboard.press("PageUp");
+      await page.keyboard.press("Home");
+      assert.equal(await active(), "drone-000");
+      await page.keyboard.press("Enter");
+      await page.getByRole("heading", { name: "drone-000" }).waitFor();
+      await page.keyboard.press("Escape");
+      await page.getByRole("heading", { name: "drone-000" }).waitFor({ state: "hidden" });
+      assert.equal(await active(), "drone-000");
+    },
+  ));
 
 test("silent devices are gray, have the word silent, and can be selected", () =>
-  withDevices([...FLEET, device("drone-3", {}, 20 * MINUTE), device("drone-4", {}, 2 * MINUTE, { silentSinceMs: Date.now() })], async (page) => {
-    await row(page, "drone-3").getByText("silent, 20 min ago").waitFor();
-    await row(page, "drone-4").getByText("silent, 2 min ago").waitFor();
-    const color = (id) => row(page, id).evaluate((one) => getComputedStyle(one).color);
-    assert.notEqual(await color("drone-3"), await color("drone-1"));
-    await page.getByLabel("Only silent devices").check();
-    await row(page, "drone-1").waitFor({ state: "detached" });
-    assert.deepEqual(await ids(page), ["drone-3", "drone-4"]);
-    await page.getByLabel("Silent after").selectOption("1 h");
-    await row(page, "drone-3").waitFor({ state: "detached" });
-    assert.deepEqual(await ids(page), ["drone-4"], "the mark of the silence watch stays");
-  }));
+  withDevices(
+    [...FLEET, device("drone-3", {}, 20 * MINUTE), device("drone-4", {}, 2 * MINUTE, { silentSinceMs: Date.now() })],
+    async (page) => {
+      await row(page, "drone-3").getByText("silent, 20 min ago").waitFor();
+      await row(page, "drone-4").getByText("silent, 2 min ago").waitFor();
+      const color = (id) => row(page, id).evaluate((one) => getComputedStyle(one).color);
+      assert.notEqual(await color("drone-3"), await color("drone-1"));
+      await page.getByLabel("Only silent devices").check();
+      await row(page, "drone-1").waitFor({ state: "detached" });
+      assert.deepEqual(await ids(page), ["drone-3", "drone-4"]);
+      await page.getByLabel("Silent after").selectOption("1 h");
+      await row(page, "drone-3").waitFor({ state: "detached" });
+      assert.deepEqual(await ids(page), ["drone-4"], "the mark of the silence watch stays");
+    },
+  ));
 
 test("ids and readings that are markup are shown as text", () => {
   const text = "<img src=x onerror=document.title='run'>";
@@ -169,15 +189,19 @@ test("ids and readings that are markup are shown as text", () => {
 
 test("an empty fleet shows the command that sends the first event", () => {
   const listen = "http://127.0.0.1:1/telemetry/messages";
-  return withDevices([], async (page, mock) => {
-    await page.getByRole("heading", { name: "No device yet" }).waitFor();
-    await page.getByRole("button", { name: "Copy the command" }).click();
-    await page.getByText("Copied").waitFor();
-    const copied = await page.evaluate(() => navigator.clipboard.readText());
-    assert.ok(copied.startsWith(`curl -X POST '${listen}'`), copied);
-    mock.change(device("my-device", { battery: 0.9 }));
-    await row(page, "my-device").waitFor();
-  }, { info: { listen } });
+  return withDevices(
+    [],
+    async (page, mock) => {
+      await page.getByRole("heading", { name: "No device yet" }).waitFor();
+      await page.getByRole("button", { name: "Copy the command" }).click();
+      await page.getByText("Copied").waitFor();
+      const copied = await page.evaluate(() => navigator.clipboard.readText());
+      assert.ok(copied.startsWith(`curl -X POST '${listen}'`), copied);
+      mock.change(device("my-device", { battery: 0.9 }));
+      await row(page, "my-device").waitFor();
+    },
+    { info: { listen } },
+  );
 });
 
 test("a wrong token is refused, and the printed address is accepted instead", async () => {

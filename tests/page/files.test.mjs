@@ -8,7 +8,9 @@ import { ROOT } from "./browser.mjs";
 
 const MAX_BYTES = 300_000;
 const assets = join(ROOT, "crates/live/assets");
-const names = readdirSync(assets, { recursive: true, withFileTypes: true }).filter((entry) => entry.isFile()).map(({ path, parentPath, name }) => join(parentPath ?? path, name));
+const names = readdirSync(assets, { recursive: true, withFileTypes: true })
+  .filter((entry) => entry.isFile())
+  .map(({ path, parentPath, name }) => join(parentPath ?? path, name));
 
 test("the page has at most 300 kB", () => {
   const bytes = names.reduce((sum, name) => sum + readFileSync(name).length, 0);

@@ -22,7 +22,11 @@ after(async () => {
 
 /** Sends an event to the hub. */
 async function send(event) {
-  const { status } = await fetch(events, { method: "POST", headers: { "content-type": "application/json" }, body: typeof event === "string" ? event : JSON.stringify(event) });
+  const { status } = await fetch(events, {
+    method: "POST",
+    headers: { "content-type": "application/json" },
+    body: typeof event === "string" ? event : JSON.stringify(event),
+  });
   assert.equal(status, 201);
 }
 
@@ -47,7 +51,11 @@ test("events are seen as changes, on the map, in the figures of the run and in t
     await page.getByRole("link", { name: "Map" }).click();
     await until(page, () => document.querySelector("canvas[data-points]")?.dataset.points === "2");
     await page.getByRole("link", { name: "Run" }).click();
-    await page.locator(".totals").getByText("Processed4").or(page.locator(".totals div").filter({ hasText: /^Processed4$/ })).waitFor();
+    await page
+      .locator(".totals")
+      .getByText("Processed4")
+      .or(page.locator(".totals div").filter({ hasText: /^Processed4$/ }))
+      .waitFor();
     await page.getByRole("link", { name: "Devices" }).click();
     await row(page, "my-device").click();
     const battery = page.locator(".panel tbody tr").filter({ has: page.getByRole("rowheader", { name: "battery" }) });

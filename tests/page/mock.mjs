@@ -6,7 +6,14 @@ import { extname, join, normalize } from "node:path";
 import { fileURLToPath } from "node:url";
 
 const ASSETS = fileURLToPath(new URL("../../crates/live/assets/", import.meta.url));
-const TYPES = { ".html": "text/html", ".css": "text/css", ".js": "text/javascript", ".json": "application/json", ".svg": "image/svg+xml", ".txt": "text/plain" };
+const TYPES = {
+  ".html": "text/html",
+  ".css": "text/css",
+  ".js": "text/javascript",
+  ".json": "application/json",
+  ".svg": "image/svg+xml",
+  ".txt": "text/plain",
+};
 const POLICY = "default-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
 const SNAPSHOT_DEVICES = 1000;
 /** The server sends at most four frames of changes a second. */
@@ -27,8 +34,30 @@ export class Mock {
   isDown = false;
   figures = undefined;
   deadLetters = { total: 0, examined: 0, groups: [] };
-  details = (device) => ({ ...device, readings: Object.entries(device.readings).map(([name, value]) => ({ name, value, timeMs: device.heardMs, sequenceNumber: 7, partition: "1", source: 2, history: [] })), deadLetters: [] });
-  info = { program: "devicestate 0.2.0", store: "sqlite", state: "state.db", run: true, partitions: 2, listen: null, silentAfterMs: null, readOnly: true, maxDevices: 20000 };
+  details = (device) => ({
+    ...device,
+    readings: Object.entries(device.readings).map(([name, value]) => ({
+      name,
+      value,
+      timeMs: device.heardMs,
+      sequenceNumber: 7,
+      partition: "1",
+      source: 2,
+      history: [],
+    })),
+    deadLetters: [],
+  });
+  info = {
+    program: "devicestate 0.2.0",
+    store: "sqlite",
+    state: "state.db",
+    run: true,
+    partitions: 2,
+    listen: null,
+    silentAfterMs: null,
+    readOnly: true,
+    maxDevices: 20000,
+  };
 
   constructor(devices = []) {
     for (const device of devices) this.devices.set(device.id, device);
@@ -50,8 +79,17 @@ export class Mock {
   #answer(request, response) {
     const url = new URL(request.url, this.origin);
     this.requests.push(url.pathname);
-    const send = (status, type, body, more = {}) => response.writeHead(status, { "content-type": `${type}; charset=utf-8`, "content-security-policy": POLICY, "x-content-type-options": "nosniff", ...more }).end(body);
-    const problem = (status, detail) => send(status, "application/problem+json", JSON.stringify({ title: detail, status, detail }));
+    const send = (status, type, body, more = {}) =>
+      response
+        .writeHead(status, {
+          "content-type": `${type}; charset=utf-8`,
+          "content-security-policy": POLICY,
+          "x-content-type-options": "nosniff",
+          ...more,
+        })
+        .end(body);
+    const problem = (status, detail) =>
+      send(status, "application/problem+json", JSON.stringify({ title: detail, status, detail }));
     if (!url.pathname.startsWith("/live/")) {
       const path = normalize(url.pathname === "/" ? "index.html" : `.${url.pathname}`);
       try {
@@ -65,12 +103,16 @@ export class Mock {
     if (url.pathname === "/live/info") return send(200, "application/json", JSON.stringify(this.info));
     if (url.pathname === "/live/device") {
       const device = this.devices.get(url.searchParams.get("id"));
-      return device ? send(200, "application/json", JSON.stringify(this.details(device))) : problem(404, "there is not a device with this id");
+      return device
+        ? send(200, "application/json", JSON.stringify(this.details(device)))
+        : problem(404, "there is not a device with this id");
     }
     const where = url.searchParams.get("where") ?? "";
     const filter = /^(\w+) ?([<>]) ?([\d.]+)$/.exec(where);
     if (where !== "" && filter === null) return problem(400, "at character 9 of `where`: expected a value");
-    const isShown = ({ readings }) => filter === null || (filter[2] === "<" ? readings[filter[1]] < Number(filter[3]) : readings[filter[1]] > Number(filter[3]));
+    const isShown = ({ readings }) =>
+      filter === null ||
+      (filter[2] === "<" ? readings[filter[1]] < Number(filter[3]) : readings[filter[1]] > Number(filter[3]));
     response.writeHead(200, { "content-type": "text/event-stream", "cache-control": "no-store" });
     this.#snapshot(response, [...this.devices.values()].filter(isShown));
     if (this.figures) event(response, "figures", { ...this.figures, nowMs: Date.now() });
@@ -82,7 +124,14 @@ export class Mock {
   #snapshot(response, shown) {
     for (let from = 0; from === 0 || from < shown.length; from += SNAPSHOT_DEVICES) {
       const devices = shown.slice(from, from + SNAPSHOT_DEVICES);
-      event(response, "snapshot", { nowMs: Date.now(), total: shown.length, shown: shown.length, devices, first: from === 0, more: from + SNAPSHOT_DEVICES < shown.length });
+      event(response, "snapshot", {
+        nowMs: Date.now(),
+        total: shown.length,
+        shown: shown.length,
+        devices,
+        first: from === 0,
+        more: from + SNAPSHOT_DEVICES < shown.length,
+      });
     }
   }
 

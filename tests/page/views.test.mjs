@@ -9,8 +9,24 @@ import { Mock, device } from "./mock.mjs";
 withBrowser();
 
 const FIGURES = {
-  received: 100, processed: 90, applied: 80, superseded: 6, deadLettered: 3, unrecognized: 1, ignored: 0, batches: 12, failedAttempts: 2,
-  handlerRestarts: 1, reads: 40, writes: 81, conflicts: 1, requestUnits: 812.5, partitions: [{ partition: "0", waiting: 7, lagMs: 250 }, { partition: "1", waiting: 0, lagMs: 0 }],
+  received: 100,
+  processed: 90,
+  applied: 80,
+  superseded: 6,
+  deadLettered: 3,
+  unrecognized: 1,
+  ignored: 0,
+  batches: 12,
+  failedAttempts: 2,
+  handlerRestarts: 1,
+  reads: 40,
+  writes: 81,
+  conflicts: 1,
+  requestUnits: 812.5,
+  partitions: [
+    { partition: "0", waiting: 7, lagMs: 250 },
+    { partition: "1", waiting: 0, lagMs: 0 },
+  ],
 };
 
 async function withMock(devices, body, path = "") {
@@ -24,10 +40,39 @@ async function withMock(devices, body, path = "") {
 
 test("a device shows each reading with its origin, its history and its dead letters", () =>
   withMock([device("a/b %#?", { battery: 0.5, mode: "hold" })], async (page, mock) => {
-    const letter = { id: "193d2b8f", insertedMs: Date.now(), issue: "mode 99 is not known", errorClass: "invalid", stage: "decode", sequenceNumber: 88, partition: "3", command: "devicestate dead-letters show 193d2b8f" };
-    const history = [[Date.now() - 2000, 0.7], [Date.now() - 1000, 0.6], [Date.now(), 0.5]];
-    const battery = { name: "battery", value: 0.5, timeMs: Date.now() - 90_000, sequenceNumber: 4711, partition: "3", source: 6, history };
-    const mode = { name: "mode", value: "hold", timeMs: Date.now(), sequenceNumber: 4712, partition: null, source: 0, history: [] };
+    const letter = {
+      id: "193d2b8f",
+      insertedMs: Date.now(),
+      issue: "mode 99 is not known",
+      errorClass: "invalid",
+      stage: "decode",
+      sequenceNumber: 88,
+      partition: "3",
+      command: "devicestate dead-letters show 193d2b8f",
+    };
+    const history = [
+      [Date.now() - 2000, 0.7],
+      [Date.now() - 1000, 0.6],
+      [Date.now(), 0.5],
+    ];
+    const battery = {
+      name: "battery",
+      value: 0.5,
+      timeMs: Date.now() - 90_000,
+      sequenceNumber: 4711,
+      partition: "3",
+      source: 6,
+      history,
+    };
+    const mode = {
+      name: "mode",
+      value: "hold",
+      timeMs: Date.now(),
+      sequenceNumber: 4712,
+      partition: null,
+      source: 0,
+      history: [],
+    };
     mock.details = ({ id, heardMs }) => ({ id, heardMs, readings: [battery, mode], deadLetters: [letter] });
     await row(page, "a/b %#?").click();
     const line = page.getByRole("row").filter({ has: page.getByRole("rowheader", { name: "battery" }) });
@@ -35,7 +80,10 @@ test("a device shows each reading with its origin, its history and its dead lett
     assert.deepEqual((await line.getByRole("cell").allTextContents()).slice(0, 4), ["0.5", "1 min ago", "4711", "3"]);
     await line.getByRole("button", { name: "Chart of battery: 3 values, from 0.5 to 0.7" }).click();
     await page.locator(".panel .chart canvas").waitFor();
-    assert.match(await page.locator(".letters").textContent(), /mode 99 is not known.*partition 3.*devicestate dead-letters show 193d2b8f/);
+    assert.match(
+      await page.locator(".letters").textContent(),
+      /mode 99 is not known.*partition 3.*devicestate dead-letters show 193d2b8f/,
+    );
     // The address opens the same device again.
     assert.equal(new URL(page.url()).hash, "#/device/a%2Fb%20%25%23%3F");
     await page.reload();
@@ -46,7 +94,9 @@ test("a device shows each reading with its origin, its history and its dead lett
 test("a device that does not exist is reported as such", async () => {
   const mock = new Mock([device("drone-1", {})]);
   const address = `${await mock.start()}#/device/drone-9`;
-  await withPage(address, (page) => page.getByText("There is not a device with this id.").waitFor(), { expected: /404/ });
+  await withPage(address, (page) => page.getByText("There is not a device with this id.").waitFor(), {
+    expected: /404/,
+  });
   await mock.stop();
 });
 
@@ -72,7 +122,8 @@ test("the map has a point for each device with coordinates, and a point opens it
         for (let x = 0; x < width && seen.size === 0; x += 8) {
           await page.locator(".map canvas").hover({ position: { x, y } });
           const tip = page.locator(".tip");
-          if (await tip.isVisible()) seen.add(await tip.textContent()), await page.locator(".map canvas").click({ position: { x, y } });
+          if (await tip.isVisible())
+            (seen.add(await tip.textContent()), await page.locator(".map canvas").click({ position: { x, y } }));
         }
       }
       assert.match([...seen][0], /^drone-1 · /);
@@ -109,7 +160,10 @@ test("coordinates are found by the names of readings", () => {
   const pairs = (...names) => coordinateNames(names).map(({ latitude, longitude }) => [latitude, longitude]);
   assert.deepEqual(pairs("lat", "lng"), [["lat", "lng"]]);
   assert.deepEqual(pairs("Latitude", "Longitude", "speed"), [["Latitude", "Longitude"]]);
-  assert.deepEqual(pairs("home.lat", "home.lon", "position.latitude", "position.longitude"), [["home.lat", "home.lon"], ["position.latitude", "position.longitude"]]);
+  assert.deepEqual(pairs("home.lat", "home.lon", "position.latitude", "position.longitude"), [
+    ["home.lat", "home.lon"],
+    ["position.latitude", "position.longitude"],
+  ]);
   assert.deepEqual(pairs("homeLat", "homeLon"), [["homeLat", "homeLon"]]);
   assert.deepEqual(pairs("gps_lat", "gps_long"), [["gps_lat", "gps_long"]]);
   assert.deepEqual(pairs("lat", "longitude"), []);
@@ -136,7 +190,21 @@ test("dead letters are grouped by issue, with their devices and the command that
     await page.getByRole("link", { name: "Dead letters" }).click();
     await page.getByText("No dead letters").waitFor();
     const command = "devicestate dead-letters replay --issue 'mode 99'\\''s' --yes";
-    mock.send("deadLetters", { total: 3, examined: 3, groups: [{ issue: "mode 99's", errorClass: "invalid", stage: "decode", count: 3, devices: ["drone-1", "a/b"], oldestMs: Date.now() - 150_000, command }] });
+    mock.send("deadLetters", {
+      total: 3,
+      examined: 3,
+      groups: [
+        {
+          issue: "mode 99's",
+          errorClass: "invalid",
+          stage: "decode",
+          count: 3,
+          devices: ["drone-1", "a/b"],
+          oldestMs: Date.now() - 150_000,
+          command,
+        },
+      ],
+    });
     await page.getByRole("heading", { name: "3 events mode 99's" }).waitFor();
     assert.match(await page.locator(".groups .details").textContent(), /decode · invalid · oldest 2 min ago/);
     assert.equal(await page.getByRole("link", { name: "a/b" }).getAttribute("href"), "#/device/a%2Fb");

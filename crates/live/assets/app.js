@@ -21,14 +21,20 @@ function askForToken() {
     setToken(input.value);
     location.reload();
   };
-  const message = "Open the address that devicestate printed when it started, or paste that address or its token here. Each start has another token.";
+  const message =
+    "Open the address that devicestate printed when it started, or paste that address or its token here. Each start has another token.";
   document.body.replaceChildren(
     element(
       "main",
       { class: "token" },
       element("h1", {}, "This page needs its token"),
       element("p", { role: "alert" }, message),
-      element("form", { onsubmit: submit, class: "field" }, element("label", { for: "token" }, "Address or token"), element("span", { class: "joined" }, input, element("button", { type: "submit" }, "Open"))),
+      element(
+        "form",
+        { onsubmit: submit, class: "field" },
+        element("label", { for: "token" }, "Address or token"),
+        element("span", { class: "joined" }, input, element("button", { type: "submit" }, "Open")),
+      ),
     ),
   );
   input.focus();
@@ -41,7 +47,13 @@ async function readInfo() {
       return await json("live/info");
     } catch (error) {
       if (error instanceof Refused && error.status === 401) return undefined; // the token is wrong
-      document.body.replaceChildren(element("main", { class: "token" }, element("p", { role: "status" }, `devicestate does not answer: ${error.message}. Trying again…`)));
+      document.body.replaceChildren(
+        element(
+          "main",
+          { class: "token" },
+          element("p", { role: "status" }, `devicestate does not answer: ${error.message}. Trying again…`),
+        ),
+      );
       await new Promise((resolve) => setTimeout(resolve, RETRY_MS));
     }
   }
@@ -67,15 +79,28 @@ class Page {
     this.header = new Header(info, this.fleet, this.figures);
     this.letters = new LettersView(this.fleet);
     this.views = {
-      devices: new Devices(this.fleet, info, { open, filter: (where) => this.stream.filter(where), silentAfter: () => this.draw() }),
+      devices: new Devices(this.fleet, info, {
+        open,
+        filter: (where) => this.stream.filter(where),
+        silentAfter: () => this.draw(),
+      }),
       map: new MapView(this.fleet, open),
       run: new RunView(this.figures, info),
       "dead-letters": this.letters,
     };
     this.panel = new DevicePanel(this.fleet, () => this.#close());
-    this.main = element("main", { id: "main", tabindex: "-1" }, ...Object.values(this.views).map((view) => view.element), this.panel.element);
+    this.main = element(
+      "main",
+      { id: "main", tabindex: "-1" },
+      ...Object.values(this.views).map((view) => view.element),
+      this.panel.element,
+    );
     // A link to #main would change the shown view.
-    const skip = element("button", { type: "button", class: "skip", onclick: () => this.main.focus() }, "Skip to the content");
+    const skip = element(
+      "button",
+      { type: "button", class: "skip", onclick: () => this.main.focus() },
+      "Skip to the content",
+    );
     document.body.replaceChildren(skip, this.header.element, this.main);
     addEventListener("hashchange", () => this.#route());
     document.addEventListener("visibilitychange", () => this.draw());

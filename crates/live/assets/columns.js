@@ -7,7 +7,22 @@ const CHOICE = "devicestate-columns";
 /** The columns of readings, as long as none are chosen. */
 const DEFAULT_READINGS = 8;
 
-const ID = { key: "id", title: "Device", width: 130, grow: 1.6, text: (device) => device.id, by: (device) => device.id };
+/** The width of ids is that of the longest among so many devices. */
+const MEASURED_DEVICES = 100;
+
+/** The column of ids. */
+export function idColumn(fleet) {
+  let longest = 0;
+  let measured = 0;
+  for (const id of fleet.devices.keys()) {
+    longest = Math.max(longest, id.length);
+    measured += 1;
+    if (measured === MEASURED_DEVICES) break;
+  }
+  // In steps, so that the columns seldom move.
+  const width = Math.max(100, Math.min(260, Math.ceil(longest / 4) * 32 + 24));
+  return { key: "id", title: "Device", width, grow: 1.2, text: (device) => device.id, by: (device) => device.id };
+}
 
 /** The column of the age, which contains the word for silent devices. */
 function heard(fleet) {
@@ -16,7 +31,8 @@ function heard(fleet) {
     title: "Last heard",
     width: 170,
     grow: 1,
-    text: (device) => (fleet.isSilent(device) ? `silent, ${age(device.heardMs, fleet.now())}` : age(device.heardMs, fleet.now())),
+    text: (device) =>
+      fleet.isSilent(device) ? `silent, ${age(device.heardMs, fleet.now())}` : age(device.heardMs, fleet.now()),
     by: (device) => device.heardMs,
   };
 }
@@ -39,7 +55,14 @@ function reading(fleet, name) {
   };
 }
 
-const written = { key: "written", title: "Last written (UTC)", width: 190, grow: 1, text: (device) => time(device.writtenMs).replace(" UTC", ""), by: (device) => device.writtenMs };
+const written = {
+  key: "written",
+  title: "Last written (UTC)",
+  width: 190,
+  grow: 1,
+  text: (device) => time(device.writtenMs).replace(" UTC", ""),
+  by: (device) => device.writtenMs,
+};
 
 /** The chosen columns, and the element to choose them with. */
 export class Columns {
@@ -80,11 +103,13 @@ export class Columns {
   /** Returns the names of the shown readings. */
   names() {
     const names = this.fleet.readingNames();
-    return this.#chosen === null ? names.slice(0, DEFAULT_READINGS) : names.filter((name) => this.#chosen.includes(name));
+    return this.#chosen === null
+      ? names.slice(0, DEFAULT_READINGS)
+      : names.filter((name) => this.#chosen.includes(name));
   }
 
   columns() {
-    const columns = [ID, heard(this.fleet)];
+    const columns = [idColumn(this.fleet), heard(this.fleet)];
     if (this.#isWritten) columns.push(written);
     return columns.concat(this.names().map((name) => reading(this.fleet, name)));
   }
@@ -94,7 +119,13 @@ export class Columns {
     if (!this.element.open) return;
     const shown = new Set(this.names());
     const names = this.fleet.readingNames();
-    keyed(this.list, this.#kept, names, (name) => name, (name) => this.#choice(name, () => shown.has(name)));
+    keyed(
+      this.list,
+      this.#kept,
+      names,
+      (name) => name,
+      (name) => this.#choice(name, () => shown.has(name)),
+    );
     for (const [name, part] of this.#kept) part.box.checked = shown.has(name);
   }
 

@@ -93,7 +93,7 @@ export class Stream {
 
   /** Runs until the server refuses the token. */
   async run() {
-    for (let failures = 0; ; ) {
+    for (let failures = 0; ;) {
       const where = this.#where;
       this.#abort = new AbortController();
       try {

@@ -18,7 +18,8 @@ export function coordinateNames(names) {
     if (found === null || !isWord(found[1], found[2])) continue;
     for (const longitude of LONGITUDES[found[2].toLowerCase()]) {
       const other = present.get((found[1] + longitude).toLowerCase());
-      if (other !== undefined) pairs.push({ label: found[1].replace(/[^a-z0-9]+$/i, ""), latitude: name, longitude: other });
+      if (other !== undefined)
+        pairs.push({ label: found[1].replace(/[^a-z0-9]+$/i, ""), latitude: name, longitude: other });
     }
   }
   return pairs.sort((a, b) => a.latitude.length - b.latitude.length || (a.latitude < b.latitude ? -1 : 1));

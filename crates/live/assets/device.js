@@ -39,11 +39,24 @@ export class DevicePanel {
     this.element = element(
       "section",
       { class: "panel", "aria-label": "Device", hidden: true },
-      element("header", {}, this.title, element("button", { type: "button", class: "close", onclick: onClose, "aria-label": "Close the device" }, "Close")),
+      element(
+        "header",
+        {},
+        this.title,
+        element(
+          "button",
+          { type: "button", class: "close", onclick: onClose, "aria-label": "Close the device" },
+          "Close",
+        ),
+      ),
       this.state,
       this.message,
       this.chart.element,
-      element("div", { class: "scroll", tabindex: "0", role: "group", "aria-label": "Readings" }, element("table", {}, element("thead", {}, head), this.rows)),
+      element(
+        "div",
+        { class: "scroll", tabindex: "0", role: "group", "aria-label": "Readings" },
+        element("table", {}, element("thead", {}, head), this.rows),
+      ),
       this.letterTitle,
       this.letterList,
     );
@@ -78,7 +91,10 @@ export class DevicePanel {
     const current = device ?? this.#data;
     if (current === undefined) return;
     const isSilent = this.fleet.isSilent(current);
-    const heard = current.heardMs === null ? "never heard" : `last heard ${age(current.heardMs, this.fleet.now())}, at ${time(current.heardMs)}`;
+    const heard =
+      current.heardMs === null
+        ? "never heard"
+        : `last heard ${age(current.heardMs, this.fleet.now())}, at ${time(current.heardMs)}`;
     setText(this.state, `${isSilent ? "Silent: " : ""}${heard}`);
     this.element.classList.toggle("silent", isSilent);
     for (const part of this.#readings.values()) part.tick();
@@ -95,7 +111,10 @@ export class DevicePanel {
     } catch (error) {
       if (id !== this.#id) return;
       const isMissing = error instanceof Refused && error.status === 404;
-      setText(this.message, isMissing ? "There is not a device with this id." : `The device cannot be read: ${error.message}`);
+      setText(
+        this.message,
+        isMissing ? "There is not a device with this id." : `The device cannot be read: ${error.message}`,
+      );
     } finally {
       if (id === this.#id) this.#read.isRunning = false;
     }
@@ -103,11 +122,23 @@ export class DevicePanel {
 
   #show(data) {
     this.#data = data;
-    keyed(this.rows, this.#readings, data.readings, ({ name }) => name, ({ name }) => this.#createReading(name));
+    keyed(
+      this.rows,
+      this.#readings,
+      data.readings,
+      ({ name }) => name,
+      ({ name }) => this.#createReading(name),
+    );
     this.#showChart();
     this.letterTitle.hidden = data.deadLetters.length === 0;
     setText(this.letterTitle, counted(data.deadLetters.length, "dead letter"));
-    keyed(this.letterList, this.#letters, data.deadLetters, ({ id }) => id, (letter) => this.#createLetter(letter));
+    keyed(
+      this.letterList,
+      this.#letters,
+      data.deadLetters,
+      ({ id }) => id,
+      (letter) => this.#createLetter(letter),
+    );
     this.render();
   }
 
@@ -116,7 +147,12 @@ export class DevicePanel {
     for (const key of ["value", "time", "sequence", "partition", "history"]) cells[key] = element("td", { class: key });
     const line = new Sparkline();
     const words = element("span", { class: "hidden" });
-    const button = element("button", { type: "button", class: "plain", title: `Chart of ${name}`, onclick: () => this.#choose(name) }, line.element, words);
+    const button = element(
+      "button",
+      { type: "button", class: "plain", title: `Chart of ${name}`, onclick: () => this.#choose(name) },
+      line.element,
+      words,
+    );
     const row = element("tr", {}, element("th", { scope: "row" }, name), ...Object.values(cells));
     let timeMs;
     return {
@@ -124,7 +160,10 @@ export class DevicePanel {
       update: (reading) => {
         ({ timeMs } = reading);
         setText(cells.value, value(reading.value));
-        setText(cells.sequence, reading.sequenceNumber === undefined || reading.sequenceNumber === null ? "" : String(reading.sequenceNumber));
+        setText(
+          cells.sequence,
+          reading.sequenceNumber === undefined || reading.sequenceNumber === null ? "" : String(reading.sequenceNumber),
+        );
         setText(cells.partition, reading.partition ?? "not known");
         setAttribute(cells.time, "title", time(timeMs));
         const history = reading.history ?? [];
@@ -157,10 +196,23 @@ export class DevicePanel {
   }
 
   #createLetter({ id, insertedMs, issue, errorClass, stage, sequenceNumber, partition, command }) {
-    const origin = [stage, errorClass, partition && `partition ${partition}`, sequenceNumber !== null && sequenceNumber !== undefined && `sequence number ${sequenceNumber}`];
+    const origin = [
+      stage,
+      errorClass,
+      partition && `partition ${partition}`,
+      sequenceNumber !== null && sequenceNumber !== undefined && `sequence number ${sequenceNumber}`,
+    ];
     const details = [...origin, time(insertedMs)].filter(Boolean).join(" · ");
     const parts = [element("p", { class: "issue" }, issue), element("p", { class: "details" }, details)];
-    if (command) parts.push(element("div", { class: "command" }, element("code", {}, command), copyButton(() => command, `Copy the command for dead letter ${id}`)));
+    if (command)
+      parts.push(
+        element(
+          "div",
+          { class: "command" },
+          element("code", {}, command),
+          copyButton(() => command, `Copy the command for dead letter ${id}`),
+        ),
+      );
     return { element: element("li", {}, ...parts), update() {} };
   }
 }

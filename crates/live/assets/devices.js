@@ -12,7 +12,9 @@ const SILENT_CHOICES = [MINUTE, 5 * MINUTE, 15 * MINUTE, 60 * MINUTE, 24 * 60 * 
 
 /** Shows a refused filter with the character that is wrong. */
 function explanation(where, problem) {
-  const parts = [element("span", {}, `The filter is not applied: ${problem.detail ?? problem.title ?? "the server refused it"}`)];
+  const parts = [
+    element("span", {}, `The filter is not applied: ${problem.detail ?? problem.title ?? "the server refused it"}`),
+  ];
   const position = Number(problem.position ?? /character (\d+)/.exec(problem.detail ?? "")?.[1]);
   if (position >= 1) {
     const characters = [...where];
@@ -127,7 +129,7 @@ export class Devices {
 
   #updateColumns() {
     const columns = this.columns.columns();
-    const shown = columns.map(({ key, isNumber }) => `${key} ${isNumber}`).join("\n");
+    const shown = columns.map(({ key, width, isNumber }) => `${key} ${width} ${isNumber}`).join("\n");
     if (shown === this.#shown) return;
     this.#shown = shown;
     const sorted = columns.find(({ key }) => key === this.#sort.key);
@@ -155,7 +157,8 @@ export class Devices {
     const { fleet } = this;
     const { where, total } = fleet;
     const parts = [`${count(rows.length)} of ${counted(total, "device")}${where ? ` that match ${where}` : ""}`];
-    if (total > fleet.devices.size) parts.push(`only the ${count(this.info.maxDevices)} devices that were written last`);
+    if (total > fleet.devices.size)
+      parts.push(`only the ${count(this.info.maxDevices)} devices that were written last`);
     setText(this.summary, !fleet.isComplete ? "Loading the devices…" : parts.join(" · "));
     if (isEmpty && where) this.empty.replaceChildren(element("p", {}, "No device matches the filter."));
     else if (isEmpty && this.empty.childElementCount === 1) this.empty.replaceChildren(...emptyFleet(this.info));

@@ -20,6 +20,11 @@ export function emptyFleet(info) {
   return [
     element("h2", {}, "No device yet"),
     element("p", {}, advice),
-    element("div", { class: "command" }, element("code", {}, text), copyButton(() => text, "Copy the command")),
+    element(
+      "div",
+      { class: "command" },
+      element("code", {}, text),
+      copyButton(() => text, "Copy the command"),
+    ),
   ];
 }

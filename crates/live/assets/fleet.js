@@ -2,7 +2,8 @@
 
 import { coordinateNames } from "./coordinates.js";
 
-const same = (one, other) => one === other || (typeof one === "object" && JSON.stringify(one) === JSON.stringify(other));
+const same = (one, other) =>
+  one === other || (typeof one === "object" && JSON.stringify(one) === JSON.stringify(other));
 
 /** All devices that the stream has sent. */
 export class Fleet {

@@ -66,7 +66,8 @@ export class Header {
     const state = STATES[this.#state];
     const passed = Date.now() - this.#since;
     setAttribute(this.connection, "class", `connection ${this.#state}`);
-    const reason = this.#message || (this.#state === "reconnecting" ? "the program does not answer, the data is not current" : "");
+    const reason =
+      this.#message || (this.#state === "reconnecting" ? "the program does not answer, the data is not current" : "");
     setText(this.connection, reason ? `${state} ${reason}` : state);
     setAttribute(this.connection, "title", `for ${duration(passed)}`);
     if (fleet.isComplete) {

@@ -13,7 +13,12 @@ export class LettersView {
     this.fleet = fleet;
     this.summary = element("p", { class: "summary" }, "Loading…");
     this.list = element("ul", { class: "groups" });
-    this.element = element("section", { class: "dead-letters", "aria-label": "Dead letters", tabindex: "0" }, this.summary, this.list);
+    this.element = element(
+      "section",
+      { class: "dead-letters", "aria-label": "Dead letters", tabindex: "0" },
+      this.summary,
+      this.list,
+    );
   }
 
   get total() {
@@ -22,13 +27,23 @@ export class LettersView {
 
   show(data) {
     this.#data = data;
-    keyed(this.list, this.#groups, data.groups, (group) => JSON.stringify([group.issue, group.errorClass, group.stage]), () => this.#create());
+    keyed(
+      this.list,
+      this.#groups,
+      data.groups,
+      (group) => JSON.stringify([group.issue, group.errorClass, group.stage]),
+      () => this.#create(),
+    );
   }
 
   render() {
     if (this.#data === undefined) return;
     const { total, groups, examined, problem } = this.#data;
-    const parts = [total === 0 ? "No dead letters: every event was processed" : `${counted(total, "dead letter")} with ${counted(groups.length, "issue")}`];
+    const parts = [
+      total === 0
+        ? "No dead letters: every event was processed"
+        : `${counted(total, "dead letter")} with ${counted(groups.length, "issue")}`,
+    ];
     if (examined < total) parts.push(`the first ${count(examined)} were examined`);
     if (problem) parts.push(`the queue cannot be read: ${problem}`);
     setText(this.summary, parts.join(" · "));
@@ -36,9 +51,19 @@ export class LettersView {
   }
 
   #create() {
-    const [number, issue, details, devices] = [element("span", { class: "count" }), element("span"), element("p", { class: "details" }), element("p", { class: "samples" })];
+    const [number, issue, details, devices] = [
+      element("span", { class: "count" }),
+      element("span"),
+      element("p", { class: "details" }),
+      element("p", { class: "samples" }),
+    ];
     const code = element("code");
-    const command = element("div", { class: "command" }, code, copyButton(() => code.textContent, "Copy the command that repairs them"));
+    const command = element(
+      "div",
+      { class: "command" },
+      code,
+      copyButton(() => code.textContent, "Copy the command that repairs them"),
+    );
     const kept = new Map();
     const links = element("span");
     devices.append("Devices: ", links);
@@ -56,7 +81,13 @@ export class LettersView {
         setText(issue, now.issue);
         setText(code, now.command);
         devices.hidden = now.devices.length === 0;
-        keyed(links, kept, now.devices, (id) => id, (id) => ({ element: element("a", { href: deviceAddress(id) }, id), update() {} }));
+        keyed(
+          links,
+          kept,
+          now.devices,
+          (id) => id,
+          (id) => ({ element: element("a", { href: deviceAddress(id) }, id), update() {} }),
+        );
         tick();
       },
     };

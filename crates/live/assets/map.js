@@ -1,5 +1,6 @@
 // The map of the devices that have coordinates: points over a coastline, and the same devices as a table.
 
+import { idColumn } from "./columns.js";
 import { place } from "./coordinates.js";
 import { element, setAttribute, setText } from "./dom.js";
 import { View } from "./fleet.js";
@@ -17,6 +18,7 @@ export class MapView {
   #isMoved = false;
   #drag;
   #painted = "";
+  #idWidth;
 
   constructor(fleet, onOpen) {
     this.fleet = fleet;
@@ -25,7 +27,8 @@ export class MapView {
     this.canvas = element("canvas", { tabindex: "0", role: "img" });
     this.painter = new MapPainter(this.canvas, this.projection);
     this.tip = element("p", { class: "tip", hidden: true });
-    const button = (text, label, action) => element("button", { type: "button", "aria-label": label, onclick: action }, text);
+    const button = (text, label, action) =>
+      element("button", { type: "button", "aria-label": label, onclick: action }, text);
     const controls = element(
       "div",
       { class: "controls" },
@@ -50,19 +53,38 @@ export class MapView {
     });
     this.#setColumns("heard");
     this.summary = element("p", { class: "summary" });
-    this.element = element("section", { class: "map-view", "aria-label": "Map" }, this.summary, this.map, this.table.element);
+    this.element = element(
+      "section",
+      { class: "map-view", "aria-label": "Map" },
+      this.summary,
+      this.map,
+      this.table.element,
+    );
     this.#listen();
   }
 
   #setColumns(key) {
     this.sorted = key;
     const at = (device) => place(device, this.fleet.coordinates());
-    const degrees = (device) => at(device)?.map((part) => part.toFixed(5)).reverse().join(", ") ?? "";
-    const heard = (device) => `${this.fleet.isSilent(device) ? "silent, " : ""}${age(device.heardMs, this.fleet.now())}`;
+    const degrees = (device) =>
+      at(device)
+        ?.map((part) => part.toFixed(5))
+        .reverse()
+        .join(", ") ?? "";
+    const heard = (device) =>
+      `${this.fleet.isSilent(device) ? "silent, " : ""}${age(device.heardMs, this.fleet.now())}`;
     const columns = [
-      { key: "id", title: "Device", width: 130, grow: 1.4, text: ({ id }) => id, by: ({ id }) => id },
+      idColumn(this.fleet),
       { key: "heard", title: "Last heard", width: 165, grow: 1, text: heard, by: ({ heardMs }) => heardMs },
-      { key: "place", title: "Latitude, longitude", width: 170, grow: 1, text: degrees, by: (device) => at(device)?.[1], changed: (device) => this.#changed(device) },
+      {
+        key: "place",
+        title: "Latitude, longitude",
+        width: 190,
+        grow: 1,
+        text: degrees,
+        by: (device) => at(device)?.[1],
+        changed: (device) => this.#changed(device),
+      },
     ];
     this.table.setColumns(columns, key, this.view.direction);
   }
@@ -135,7 +157,10 @@ export class MapView {
     this.tip.hidden = device === undefined;
     this.canvas.classList.toggle("over", device !== undefined);
     if (device === undefined) return;
-    setText(this.tip, `${device.id} · ${this.fleet.isSilent(device) ? "silent, " : ""}${age(device.heardMs, this.fleet.now())}`);
+    setText(
+      this.tip,
+      `${device.id} · ${this.fleet.isSilent(device) ? "silent, " : ""}${age(device.heardMs, this.fleet.now())}`,
+    );
     const [x, y] = this.projection.toPixel(place(device, this.fleet.coordinates()));
     this.tip.style.transform = `translate(${Math.min(x + 12, this.projection.width - this.tip.offsetWidth - 8)}px, ${Math.max(4, y - 30)}px)`;
   }
@@ -173,9 +198,24 @@ export class MapView {
     const { fleet, projection } = this;
     const pairs = fleet.coordinates();
     const rows = this.view.update();
+    const { width } = idColumn(fleet);
+    if (width !== this.#idWidth) {
+      this.#idWidth = width;
+      this.#setColumns(this.sorted);
+    }
     this.table.setRows(rows);
-    setText(this.summary, `${count(rows.length)} of ${count(fleet.devices.size)} devices have coordinates (${pairs.map((pair) => `${pair.latitude}, ${pair.longitude}`).slice(0, 3).join("; ")})`);
-    setAttribute(this.canvas, "aria-label", `Map with ${count(rows.length)} devices. Arrow keys move it, plus and minus zoom, 0 shows all devices. The table after it lists the same devices.`);
+    setText(
+      this.summary,
+      `${count(rows.length)} of ${count(fleet.devices.size)} devices have coordinates (${pairs
+        .map((pair) => `${pair.latitude}, ${pair.longitude}`)
+        .slice(0, 3)
+        .join("; ")})`,
+    );
+    setAttribute(
+      this.canvas,
+      "aria-label",
+      `Map with ${count(rows.length)} devices. Arrow keys move it, plus and minus zoom, 0 shows all devices. The table after it lists the same devices.`,
+    );
     if (projection.width <= 1) return;
     if (!this.#isFitted && rows.length > 0) {
       projection.fit(rows.map((device) => place(device, pairs)).filter(Boolean));
@@ -185,7 +225,11 @@ export class MapView {
     const painted = `${fleet.revision} ${Math.floor(fleet.now() / 1000)} ${this.table.active?.id}`;
     if (painted === this.#painted) return;
     this.#painted = painted;
-    const points = rows.map((device) => ({ at: place(device, pairs), isSilent: fleet.isSilent(device), isActive: device === this.table.active }));
+    const points = rows.map((device) => ({
+      at: place(device, pairs),
+      isSilent: fleet.isSilent(device),
+      isActive: device === this.table.active,
+    }));
     this.painter.paint(points.filter(({ at }) => at !== undefined));
   }
 }

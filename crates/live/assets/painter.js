@@ -31,7 +31,13 @@ async function readLand() {
       points.push([x / unitsPerDegree, y / unitsPerDegree]);
     }
     const [longitudes, latitudes] = [points.map(([one]) => one), points.map(([, one]) => one)];
-    return { points, west: Math.min(...longitudes), east: Math.max(...longitudes), south: Math.min(...latitudes), north: Math.max(...latitudes) };
+    return {
+      points,
+      west: Math.min(...longitudes),
+      east: Math.max(...longitudes),
+      south: Math.min(...latitudes),
+      north: Math.max(...latitudes),
+    };
   });
 }
 
@@ -114,7 +120,7 @@ export class MapPainter {
       const [x] = projection.toPixelOfCopy([longitude, 0], 0);
       context.moveTo(Math.round(x) + 0.5, 0);
       context.lineTo(Math.round(x) + 0.5, projection.height);
-      const shown = ((longitude + 540) % 360 + 360) % 360 - 180;
+      const shown = ((((longitude + 540) % 360) + 360) % 360) - 180;
       context.fillText(`${Math.abs(shown).toFixed(digits(across))}° ${shown < 0 ? "W" : "E"}`, x + 4, 13);
     }
     for (let latitude = Math.ceil(south / up) * up; latitude <= Math.min(90, north); latitude += up) {

@@ -46,12 +46,15 @@ export class Projection {
 
   /** Returns the pixel of a place; the copy of the place that is closest to the center. */
   toPixel([longitude, latitude]) {
-    const difference = ((longitude - this.center[0] + 540) % 360 + 360) % 360 - 180;
+    const difference = ((((longitude - this.center[0] + 540) % 360) + 360) % 360) - 180;
     return this.#pixel(difference, latitude);
   }
 
   #pixel(difference, latitude) {
-    return [this.width / 2 + difference * this.#shrink() * this.scale, this.height / 2 - (latitude - this.center[1]) * this.scale];
+    return [
+      this.width / 2 + difference * this.#shrink() * this.scale,
+      this.height / 2 - (latitude - this.center[1]) * this.scale,
+    ];
   }
 
   /** Returns the pixel of a place without moving it to the closest copy, so that a line stays connected. */
@@ -68,7 +71,7 @@ export class Projection {
   move(pixelsX, pixelsY) {
     const latitude = this.center[1] + pixelsY / this.scale;
     this.center = [this.center[0] - pixelsX / this.scale / this.#shrink(), Math.max(-85, Math.min(85, latitude))];
-    this.center[0] = ((this.center[0] + 540) % 360 + 360) % 360 - 180;
+    this.center[0] = ((((this.center[0] + 540) % 360) + 360) % 360) - 180;
   }
 
   /** Zooms, so that the place at a pixel stays there. */

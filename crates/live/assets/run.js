@@ -11,9 +11,16 @@ const MAX_SAMPLES = 300;
 const CHARTS = [
   { title: "Events per second", lines: { received: rate("received"), processed: rate("processed") } },
   { title: "Events waiting", lines: { "": (now) => now.partitions.reduce((sum, { waiting }) => sum + waiting, 0) } },
-  { title: "Highest lag", format: lag, lines: { "": (now) => Math.max(0, ...now.partitions.map(({ lagMs }) => lagMs)) } },
+  {
+    title: "Highest lag",
+    format: lag,
+    lines: { "": (now) => Math.max(0, ...now.partitions.map(({ lagMs }) => lagMs)) },
+  },
   { title: "Batches per second", lines: { completed: rate("batches"), "failed attempts": rate("failedAttempts") } },
-  { title: "Store operations per second", lines: { reads: rate("reads"), writes: rate("writes"), conflicts: rate("conflicts") } },
+  {
+    title: "Store operations per second",
+    lines: { reads: rate("reads"), writes: rate("writes"), conflicts: rate("conflicts") },
+  },
   { title: "Request units per second", lines: { "": rate("requestUnits") } },
 ];
 
@@ -66,13 +73,19 @@ export class RunView {
 
   constructor(figures, info) {
     this.figures = figures;
-    const message = info.run ? "The first figures arrive within a second." : "This page shows a store, not a run: devicestate local --ui shows both.";
+    const message = info.run
+      ? "The first figures arrive within a second."
+      : "This page shows a store, not a run: devicestate local --ui shows both.";
     this.message = element("p", { class: "empty" }, message);
     this.totals = new Map(TOTALS.map(([title, name]) => [name, { title, value: element("dd", {}, "–") }]));
-    const totals = [...this.totals.values()].map(({ title, value }) => element("div", {}, element("dt", {}, title), value));
+    const totals = [...this.totals.values()].map(({ title, value }) =>
+      element("div", {}, element("dt", {}, title), value),
+    );
     this.charts = CHARTS.map(({ title, lines, format = compact }) => new Chart(title, Object.keys(lines), format));
     this.rows = element("tbody");
-    const head = ["Partition", "Events waiting", "Lag", "Lag over time"].map((title) => element("th", { scope: "col" }, title));
+    const head = ["Partition", "Events waiting", "Lag", "Lag over time"].map((title) =>
+      element("th", { scope: "col" }, title),
+    );
     this.partitions = element(
       "div",
       { class: "partitions" },
@@ -102,18 +115,36 @@ export class RunView {
       this.charts[index].set(times, ...values);
     });
     this.partitions.hidden = last.partitions.length === 0;
-    keyed(this.rows, this.#partitions, last.partitions, ({ partition }) => partition, ({ partition }) => {
-      const [waiting, current] = [element("td", { class: "number" }), element("td", { class: "number" })];
-      const line = new Sparkline();
-      const row = element("tr", {}, element("th", { scope: "row" }, partition), waiting, current, element("td", { class: "history" }, line.element));
-      return {
-        element: row,
-        update: (now) => {
-          setText(waiting, count(now.waiting));
-          setText(current, now.waiting === 0 ? "none" : lag(now.lagMs));
-          line.set(samples.map((sample) => [sample.nowMs, sample.partitions.find((one) => one.partition === partition)?.lagMs ?? 0]));
-        },
-      };
-    });
+    keyed(
+      this.rows,
+      this.#partitions,
+      last.partitions,
+      ({ partition }) => partition,
+      ({ partition }) => {
+        const [waiting, current] = [element("td", { class: "number" }), element("td", { class: "number" })];
+        const line = new Sparkline();
+        const row = element(
+          "tr",
+          {},
+          element("th", { scope: "row" }, partition),
+          waiting,
+          current,
+          element("td", { class: "history" }, line.element),
+        );
+        return {
+          element: row,
+          update: (now) => {
+            setText(waiting, count(now.waiting));
+            setText(current, now.waiting === 0 ? "none" : lag(now.lagMs));
+            line.set(
+              samples.map((sample) => [
+                sample.nowMs,
+                sample.partitions.find((one) => one.partition === partition)?.lagMs ?? 0,
+              ]),
+            );
+          },
+        };
+      },
+    );
   }
 }

@@ -50,9 +50,18 @@ export class DeviceTable {
       ...columns.map((column) => {
         const isSorted = column.key === sortedBy;
         const sort = isSorted ? (direction > 0 ? "ascending" : "descending") : undefined;
-        const mark = element("span", { class: "order", "aria-hidden": "true" }, isSorted ? (direction > 0 ? "▲" : "▼") : "");
+        const mark = element(
+          "span",
+          { class: "order", "aria-hidden": "true" },
+          isSorted ? (direction > 0 ? "▲" : "▼") : "",
+        );
         const title = element("span", { class: "title", title: column.title }, column.title);
-        const button = element("button", { type: "button", "data-key": column.key, onclick: () => this.on.sort(column) }, title, mark);
+        const button = element(
+          "button",
+          { type: "button", "data-key": column.key, onclick: () => this.on.sort(column) },
+          title,
+          mark,
+        );
         const kind = `cell${column.isNumber ? " number" : ""}`;
         return element("div", { role: "columnheader", class: kind, "aria-sort": sort }, button);
       }),
@@ -117,7 +126,11 @@ export class DeviceTable {
       const cell = element("div", { role: "gridcell", class: `cell${column.isNumber ? " number" : ""}` }, text);
       return { cell, text, shown: "", at: undefined };
     });
-    const row = element("div", { role: "row", class: "row", id: `${this.#prefix}-${number}`, hidden: true }, ...cells.map(({ cell }) => cell));
+    const row = element(
+      "div",
+      { role: "row", class: "row", id: `${this.#prefix}-${number}`, hidden: true },
+      ...cells.map(({ cell }) => cell),
+    );
     this.body.append(row);
     return { row, cells, index: -1, device: undefined, isSilent: false };
   }
