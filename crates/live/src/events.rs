@@ -108,6 +108,15 @@ struct Changes {
     removed: Vec<String>,
 }
 
+/// The data of the event `figures`.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Figures {
+    now_ms: i64,
+    #[serde(flatten)]
+    run: RunFigures,
+}
+
 /// The devices of one event.
 #[derive(Default)]
 struct Devices {
@@ -175,22 +184,20 @@ impl Reader {
         match part {
             Part::Problem => {
                 let problem = shared.fleet().problem.clone();
-                let data = serde_json::json!({ "message": problem }).to_string();
-                (self.problem != problem).then(|| self.problem = problem).map(|()| Frame { name: "problem", data })
+                if problem == self.problem {
+                    return None;
+                }
+                self.problem = problem;
+                Some(frame("problem", &serde_json::json!({ "message": self.problem })))
             }
             Part::Changes if self.snapshot.as_ref().is_none_or(|ids| !ids.is_empty()) => self.snapshot(&shared.fleet()),
             Part::Changes => self.changes(&shared.fleet()),
             Part::Figures => {
                 let run = shared.options.run.as_ref()?;
-                let is_due = Instant::now() >= self.figures_at;
-                is_due.then(|| self.figures_at = Instant::now() + FIGURES_EVERY)?;
-                #[derive(Serialize)]
-                #[serde(rename_all = "camelCase")]
-                struct Figures {
-                    now_ms: i64,
-                    #[serde(flatten)]
-                    run: RunFigures,
+                if Instant::now() < self.figures_at {
+                    return None;
                 }
+                self.figures_at = Instant::now() + FIGURES_EVERY;
                 Some(frame("figures", &Figures { now_ms: shared.now_ms(), run: run.figures() }))
             }
             Part::DeadLetters => {

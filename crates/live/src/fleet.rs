@@ -105,6 +105,13 @@ impl Fleet {
         self.problem = problem;
     }
 
+    /// Takes over documents as they were written.
+    pub(crate) fn apply_all(&mut self, all: Vec<Written>) {
+        for written in all {
+            self.apply_written(written);
+        }
+    }
+
     /// Takes over a document as it was written.
     pub(crate) fn apply_written(&mut self, written: Written) {
         let Written { stored, written_ms } = written;
@@ -120,7 +127,7 @@ impl Fleet {
         let heard_ms = |document: &Document| document.heard().map_or(0, |heard| heard.time_ms);
         let written_ms = heard_ms(&document);
         match self.devices.get(&*document.id) {
-            // A replica may answer that is behind the one that was read before.
+            // A replica may return an older state than the one that was read before.
             Some(held) if held.document == document || heard_ms(&held.document) > written_ms => {}
             Some(held) => {
                 let written_ms = written_ms.max(held.written_ms);

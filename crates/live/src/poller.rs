@@ -22,7 +22,7 @@ const FIRST_RANGE_MS: i64 = 60_000;
 
 /// The wait after a failed read.
 const MIN_DELAY_AFTER_FAILURE: Duration = Duration::from_secs(1);
-const MAX_DELAY_AFTER_FAILURE: Duration = Duration::from_secs(60);
+const MAX_DELAY_AFTER_FAILURE: Duration = Duration::from_mins(1);
 
 /// Reads the store until it is dropped.
 pub(crate) struct Poller {
@@ -46,8 +46,8 @@ impl Poller {
             }
             let started = Instant::now();
             let result = self.read().await;
-            // A large store is read less often, so that reading it takes a tenth of the time.
-            let mut delay = poll.every.max(started.elapsed() * 9);
+            // A large store is read less often, so that reading it takes at most a quarter of the time.
+            let mut delay = poll.every.max(started.elapsed() * 3);
             let problem = result.as_ref().err().map(|error| truncated(&format!("the store cannot be read: {error}")));
             self.shared.fleet().end_read(problem);
             if let Err(error) = result {
@@ -83,9 +83,7 @@ impl Poller {
             let written = in_time(self.shared.options.store.written(range, &charge)).await?;
             let Some(last_ms) = written.last().map(|last| last.written_ms) else { return Ok(()) };
             let is_last_page = written.len() < MAX_PAGE_DOCUMENTS || last_ms <= after_ms;
-            let mut fleet = self.shared.fleet();
-            written.into_iter().for_each(|written| fleet.apply_written(written));
-            drop(fleet);
+            self.shared.fleet().apply_all(written);
             self.after_ms = Some(last_ms.max(after_ms));
             if is_last_page {
                 return Ok(());

@@ -166,7 +166,7 @@ async fn answer_devices(
     State(shared): State<Arc<Shared>>,
     query: Result<Query<DevicesQuery>, QueryRejection>,
 ) -> Result<Response, Problem> {
-    let Query(query) = query.map_err(invalid_query)?;
+    let Query(query) = query.map_err(|rejection| invalid_query(&rejection))?;
     let filter = filter::parse(&query.r#where)?;
     let admission = shared.admit_reader().ok_or_else(|| {
         Problem::new(StatusCode::SERVICE_UNAVAILABLE, "too many pages are open at the same time: close one of them")
@@ -188,7 +188,7 @@ async fn answer_device(
     State(shared): State<Arc<Shared>>,
     query: Result<Query<DeviceQuery>, QueryRejection>,
 ) -> Result<Response, Problem> {
-    let Query(DeviceQuery { id, .. }) = query.map_err(invalid_query)?;
+    let Query(DeviceQuery { id, .. }) = query.map_err(|rejection| invalid_query(&rejection))?;
     match detail(&shared, &id).await {
         Ok(Some(detail)) => Ok(json(detail)),
         Ok(None) => Err(Problem::new(StatusCode::NOT_FOUND, "the store has no document of this device")),
@@ -196,7 +196,7 @@ async fn answer_device(
     }
 }
 
-fn invalid_query(rejection: QueryRejection) -> Problem {
+fn invalid_query(rejection: &QueryRejection) -> Problem {
     Problem::new(StatusCode::BAD_REQUEST, rejection.body_text())
 }
 

@@ -172,7 +172,7 @@ async fn the_values_of_a_reading_are_kept_as_far_as_there_is_room() {
     let shared = shared();
     for level in 0..500 {
         write(&shared, "pump", level);
-        // The same document again is no change.
+        // The same document again changes nothing.
         write(&shared, "pump", level);
     }
     let fleet = shared.fleet();

@@ -6,7 +6,9 @@ use crate::test_store::{TestStore, document, options};
 /// Returns a store with these devices, and the state that is read from it by a task of the test's runtime.
 fn start(devices: &[&str]) -> (Arc<TestStore>, Arc<Shared>) {
     let store = Arc::new(TestStore::default());
-    devices.iter().for_each(|device| store.write(document(device, 1)));
+    for device in devices {
+        store.write(document(device, 1));
+    }
     let shared = Shared::new(options(store.clone()));
     tokio::spawn(Poller::new(Arc::clone(&shared)).run());
     (store, shared)
@@ -15,7 +17,7 @@ fn start(devices: &[&str]) -> (Arc<TestStore>, Arc<Shared>) {
 /// Returns the ids of the devices in memory, after a time of the test's clock.
 async fn ids_after(shared: &Shared, time: Duration) -> Vec<String> {
     sleep(time).await;
-    shared.fleet().select(&Filter::EVERY).iter().map(|id| id.to_string()).collect()
+    shared.fleet().select(&Filter::EVERY).iter().map(ToString::to_string).collect()
 }
 
 #[tokio::test(start_paused = true)]

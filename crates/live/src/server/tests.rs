@@ -54,8 +54,9 @@ impl Server {
     /// Sends the first line of a request and its headers.
     fn send(&self, line: &str, headers: &[String]) -> TcpStream {
         let mut stream = http::connect(self.port).expect("a connection");
-        let headers: String = headers.iter().map(|header| format!("{header}\r\n")).collect();
-        write!(stream, "{line} HTTP/1.1\r\nConnection: close\r\n{headers}\r\n").expect("the server reads");
+        let request = [format!("{line} HTTP/1.1"), "Connection: close".to_owned()];
+        let lines = [&request, headers, &[String::new(), String::new()]].concat();
+        stream.write_all(lines.join("\r\n").as_bytes()).expect("the server reads");
         stream
     }
 
