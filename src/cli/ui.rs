@@ -3,7 +3,9 @@
 use std::{collections::BTreeMap, io::ErrorKind, path::Path, path::PathBuf, sync::Arc};
 
 use clap::{Args, ValueEnum};
-use devicestate_engine::{clock::System, queue::DeadLetterQueue, settings::Settings};
+use devicestate_engine::{
+    clock::System, processor::heard_every, queue::DeadLetterQueue, settings::Settings, silence::silent_after,
+};
 use devicestate_live::{Commands, DeadLetters, LiveServer, Poll};
 use devicestate_read_api::{IndexedFields, ReadApi};
 use devicestate_sqlite::{Database, OpenMode, SqliteQueue};
@@ -93,6 +95,8 @@ fn page(config: &StoreConfig, settings: &Settings) -> Result<devicestate_live::O
         }
         None => configured_queue(Path::new("."), settings)?,
     };
+    let heard_every = heard_every(settings).map_err(CommandError::not_started)?;
+    let silent_after = silent_after(settings, heard_every).map_err(CommandError::not_started)?;
     let options = state.as_ref().map(|path| format!(" --state {}", shell_quoted(&path.display().to_string())));
     let commands = Commands { program: PROGRAM.into(), options: options.unwrap_or_default() };
     Ok(devicestate_live::Options {
@@ -104,7 +108,7 @@ fn page(config: &StoreConfig, settings: &Settings) -> Result<devicestate_live::O
         dead_letters: queue.map(|queue| DeadLetters { queue, commands }),
         run: None,
         partitions: BTreeMap::new(),
-        silent_after_ms: None,
+        silent_after_ms: silent_after.map(|time| i64::try_from(time.as_millis()).unwrap_or(i64::MAX)),
         listen: None,
     })
 }

@@ -7,6 +7,7 @@ mod identity;
 mod operations;
 mod outages;
 mod python_reader;
+mod reading;
 mod refused_documents;
 mod rejected_documents;
 mod request_faults;

@@ -28,7 +28,7 @@ fn store(workspace: &Workspace, devices: impl IntoIterator<Item = (String, Optio
             document["Versions"] = json!({ "Heard": [heard_ms, 1, 2], "x": [now_ms(), 1, 3] });
         }
         let row = (&id, "1", document.to_string());
-        transaction.execute("INSERT INTO documents VALUES (?, ?, ?)", row).expect("a row");
+        transaction.execute("INSERT INTO documents (id, etag, document) VALUES (?, ?, ?)", row).expect("a row");
     }
     transaction.commit().expect("stored");
 }

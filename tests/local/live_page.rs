@@ -22,6 +22,7 @@ impl Ui {
     fn start(workspace: &Workspace) -> Self {
         let mut command = Command::new(devicestate());
         command.args(["ui", "--port", "0", "--state"]).arg(workspace.state()).current_dir(workspace.path(""));
+        command.env("SilentAfter", "00:15:00");
         let mut process = command.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().expect("the binary runs");
         let mut address = String::new();
         let output = process.stdout.as_mut().expect("a pipe");
@@ -75,9 +76,15 @@ fn the_page_shows_what_other_processes_write_into_the_state_file() {
         (&changes["devices"][0]["id"], &changes["devices"][0]["readings"]["Battery"]),
         (&json!("d1"), &json!(0.5))
     );
-    let path = format!("/live/device?id=d1&token={}", ui.token);
-    let device = request(ui.port, "GET", &path, &[], b"", Framing::Length).expect("an answer").json();
+    let get = |path: &str| {
+        let authorization = format!("Bearer {}", ui.token);
+        let headers = [("Authorization", authorization.as_str())];
+        request(ui.port, "GET", path, &headers, b"", Framing::Length).expect("an answer").json()
+    };
+    let device = get("/live/device?id=d1");
     assert_eq!(device["readings"][0]["history"].as_array().map(Vec::len), Some(2), "{device}");
+    let info = get("/live/info");
+    assert_eq!((&info["store"], &info["silentAfterMs"]), (&json!("sqlite"), &json!(900_000)), "{info}");
     assert_eq!(ui.end("-INT"), Some(0));
 }
 

@@ -3,6 +3,7 @@
 //! Creating the client sends requests, so the first operation creates it. Thus the handler is ready immediately. If connecting
 //! fails, because of an outage or a missing container, the next operation connects again.
 
+mod condition;
 mod config;
 mod connection;
 mod failure;
@@ -20,14 +21,20 @@ use azure_data_cosmos::{
 use devicestate_engine::{
     clock::{Clock, System},
     device_state::Document,
-    store::{ETag, Page, RequestCharge, Selection, StateStore, StoreError, Stored},
+    store::{ETag, Filter, Page, RequestCharge, Selection, StateStore, StoreError, Stored, Written, WrittenRange},
 };
 use futures_util::TryStreamExt as _;
 use serde::Deserialize as _;
+use serde_json::Value;
 
+use condition::Condition;
 use connection::{Connection, Container};
 
 pub use config::{CosmosConfig, Regions};
+
+/// How late a write may become visible, in milliseconds: the clocks of the service and of this machine differ, and a replica is behind.
+/// [`CosmosStore::written`] leaves out the writes of this time.
+const MAX_DELAY_MS: i64 = 5_000;
 
 /// A store in a container of Cosmos DB.
 pub struct CosmosStore {
@@ -71,6 +78,31 @@ impl CosmosStore {
     }
 }
 
+impl CosmosStore {
+    /// Passes the items of a query's results to a function until it returns false. The charge of each page is added.
+    async fn query(
+        &self,
+        query: Query,
+        page_size: MaxItemCountHint,
+        charge: &RequestCharge,
+        mut add: impl FnMut(Value) -> bool + Send,
+    ) -> Result<(), StoreError> {
+        let container = self.connection.container().await?;
+        let failure = |error: CosmosError| self.handle_error(&container, &error, charge);
+        let mut options = QueryOptions::default();
+        options.feed.max_item_count = Some(page_size);
+        let items = container.client.query_items(query, FeedScope::full_container(), Some(options)).await;
+        let mut pages = items.map_err(failure)?.into_pages();
+        while let Some(page) = pages.try_next().await.map_err(failure)? {
+            add_charge(&page.diagnostics(), charge);
+            if !page.into_items().into_iter().all(&mut add) {
+                break;
+            }
+        }
+        Ok(())
+    }
+}
+
 /// Adds the request units of an operation, including the client's own retries.
 fn add_charge(diagnostics: &DiagnosticsContext, charge: &RequestCharge) {
     charge.add(diagnostics.total_request_charge().value());
@@ -90,9 +122,7 @@ impl StateStore for CosmosStore {
                 add_charge(&response.diagnostics(), charge);
                 let etag = etag(&response)?;
                 // A response that is not JSON was damaged in transit, so the failure is transient.
-                let json = response
-                    .into_model::<serde_json::Value>()
-                    .map_err(|error| failure::invalid_response(id, &error))?;
+                let json = response.into_model::<Value>().map_err(|error| failure::invalid_response(id, &error))?;
                 let document = Document::deserialize(json).map_err(|error| failure::invalid_document(id, &error))?;
                 if document.id != id {
                     return Err(failure::wrong_document(id, &document.id));
@@ -122,21 +152,17 @@ impl StateStore for CosmosStore {
 
     async fn list(&self, selection: Selection<'_>, charge: &RequestCharge) -> Result<Page, StoreError> {
         let Selection { filter, after, limit } = selection;
-        let container = self.connection.container().await?;
-        let query = Query::from("SELECT * FROM c WHERE c.id > @after ORDER BY c.id")
-            .with_parameter("@after", after.unwrap_or_default())
-            .map_err(|error| StoreError::Systemic(error.to_string()))?;
-        let mut options = QueryOptions::default();
-        options.feed.max_item_count = u32::try_from(limit).ok().and_then(NonZeroU32::new).map(MaxItemCountHint::Limit);
-        let failure = |error: CosmosError| self.handle_error(&container, &error, charge);
-        let items =
-            container.client.query_items(query, FeedScope::full_container(), Some(options)).await.map_err(failure)?;
-        let mut items = items.map_err(failure);
+        let condition = Condition::new(filter);
+        let query = query(
+            &format!("SELECT * FROM c WHERE c.id > @after AND {} ORDER BY c.id", condition.text),
+            &[("@after", after.unwrap_or_default().into())],
+            condition,
+        )?;
         let mut page = Page::default();
-        while page.documents.len() + page.invalid.len() < limit
-            && let Some(item) = items.try_next().await?
-        {
-            let item: serde_json::Value = item;
+        if limit == 0 {
+            return Ok(page);
+        }
+        let add = |item: Value| {
             let id = item["id"].as_str().unwrap_or_default();
             match Document::deserialize(&item) {
                 Ok(document) if !filter.matches(&document) => {}
@@ -144,7 +170,74 @@ impl StateStore for CosmosStore {
                 Err(error) => page.invalid.push(failure::invalid_document(id, &error).to_string()),
             }
             page.last_id = Some(id.to_owned());
+            page.documents.len() + page.invalid.len() < limit
+        };
+        self.query(query, page_size(limit), charge, add).await?;
+        if page.documents.is_empty() && page.invalid.is_empty() {
+            page.last_id = None;
         }
         Ok(page)
     }
+
+    /// Counts the documents by reading the number 1 for each of them, because the client supports `COUNT` only within one partition.
+    /// If a query selects more documents than the filter, it reads them.
+    async fn count(&self, filter: &Filter, charge: &RequestCharge) -> Result<u64, StoreError> {
+        let condition = Condition::new(filter);
+        let is_exact = condition.is_exact;
+        let selected = if is_exact { "VALUE 1" } else { "*" };
+        let query = query(&format!("SELECT {selected} FROM c WHERE {}", condition.text), &[], condition)?;
+        let mut count = 0;
+        let add = |item: Value| {
+            let is_selected = is_exact || Document::deserialize(&item).is_ok_and(|document| filter.matches(&document));
+            count += u64::from(is_selected);
+            true
+        };
+        self.query(query, MaxItemCountHint::ServerDecides, charge, add).await?;
+        Ok(count)
+    }
+
+    /// The times are the whole seconds of the property `_ts`, which every container has an index of.
+    async fn written(&self, range: WrittenRange<'_>, charge: &RequestCharge) -> Result<Vec<Written>, StoreError> {
+        // The last second that has passed, for all replicas and by all clocks.
+        let last_s = (self.clock.now_ms() - MAX_DELAY_MS).div_euclid(1_000) - 1;
+        let (after_s, until_s) = (range.after_ms.div_euclid(1_000), range.until_ms.div_euclid(1_000).min(last_s));
+        let condition = Condition::new(range.filter);
+        let query = query(
+            &format!("SELECT * FROM c WHERE c._ts > @after AND c._ts <= @until AND {} ORDER BY c._ts", condition.text),
+            &[("@after", after_s.into()), ("@until", until_s.into())],
+            condition,
+        )?;
+        let mut written = Vec::<Written>::new();
+        let add = |item: Value| {
+            let written_ms = item["_ts"].as_i64().unwrap_or_default().saturating_mul(1_000);
+            if written.len() >= range.limit && written.last().is_some_and(|last| last.written_ms < written_ms) {
+                return false;
+            }
+            // A document that is not valid cannot be returned. `list` describes it.
+            if let (Some(etag), Ok(document)) = (item["_etag"].as_str(), Document::deserialize(&item))
+                && range.filter.matches(&document)
+            {
+                written.push(Written { stored: Stored { document, etag: ETag(etag.to_owned()) }, written_ms });
+            }
+            true
+        };
+        self.query(query, page_size(range.limit), charge, add).await?;
+        Ok(written)
+    }
+}
+
+/// Returns the maximum number of documents that the service returns for one request.
+fn page_size(limit: usize) -> MaxItemCountHint {
+    // The service accepts no more.
+    const MAX: NonZeroU32 = NonZeroU32::new(1_000).expect("not 0");
+    MaxItemCountHint::Limit(u32::try_from(limit).ok().and_then(NonZeroU32::new).map_or(MAX, |limit| limit.min(MAX)))
+}
+
+/// Returns a query with its parameters, and those of its condition.
+fn query(text: &str, parameters: &[(&str, Value)], condition: Condition) -> Result<Query, StoreError> {
+    let values = condition.parameters.into_iter().enumerate().map(|(index, value)| (format!("@p{index}"), value));
+    let parameters = parameters.iter().map(|(name, value)| ((*name).to_owned(), value.clone()));
+    let add = |query: Query, (name, value)| query.with_parameter(name, value);
+    let query = parameters.chain(values).try_fold(Query::from(text), add);
+    query.map_err(|error| StoreError::Systemic(error.to_string()))
 }

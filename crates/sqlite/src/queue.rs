@@ -212,6 +212,23 @@ mod tests {
     use super::*;
     use crate::connection::OpenMode;
 
+    #[tokio::test]
+    async fn peek_after_returns_each_message_once_also_those_that_are_received() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let database = Database::open(&folder.path().join("state.db"), OpenMode::Create).expect("a database");
+        let queue = SqliteQueue::new(database, Arc::new(devicestate_engine::clock::System));
+        for body in [b"a", b"b", b"c"] {
+            queue.put(body).await.expect("it is put");
+        }
+        queue.receive(1, Duration::from_hours(1)).await.expect("it is received");
+        let (mut after, mut bodies) = (None, Vec::new());
+        while let Some(message) = queue.peek_after(after.as_deref(), 1).await.expect("it is peeked").pop() {
+            after = Some(message.id);
+            bodies.push(message.body);
+        }
+        assert_eq!(bodies, [b"a", b"b", b"c"]);
+    }
+
     /// Counts the steps of SQLite's virtual machine, so that the result does not depend on time.
     #[tokio::test]
     async fn receive_does_not_scan_hidden_messages() {

@@ -132,7 +132,7 @@ impl StateStore for SqliteStore {
             if missing == 0 || rows.is_empty() {
                 break;
             }
-            for row in rows.into_iter() {
+            for row in rows {
                 if page.documents.len() + page.invalid.len() == limit {
                     break;
                 }

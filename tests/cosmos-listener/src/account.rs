@@ -13,9 +13,14 @@ use azure_core::http::{
 use azure_data_cosmos_driver::in_memory_emulator::{
     ContainerConfig, EmulatorStore, InMemoryEmulatorHttpClient, ReplicationConfig, VirtualAccountConfig, VirtualRegion,
 };
+use serde_json::{Value, json};
 use tokio::sync::Mutex;
 
-use crate::{numbers, operation, response::CosmosResponse};
+use crate::{
+    numbers, operation,
+    queries::{self, Index, Query},
+    response::CosmosResponse,
+};
 
 /// The largest throughput of a partition in Azure. A container's throughput is spread evenly over its partitions.
 const RU_PER_PARTITION: u64 = 10_000;
@@ -46,6 +51,7 @@ pub(crate) struct Account {
     database: String,
     container: String,
     throughput: Option<u64>,
+    index: Index,
     /// Locked while the container is checked and created, since the store would replace an existing one.
     creating: Mutex<()>,
 }
@@ -58,6 +64,7 @@ impl Account {
         database: String,
         container: String,
         throughput: Option<u64>,
+        index: Index,
     ) -> Result<Self, String> {
         let virtual_regions =
             regions.iter().map(|region| VirtualRegion::new(&region.name, region.endpoint.clone())).collect();
@@ -69,13 +76,17 @@ impl Account {
         let http = InMemoryEmulatorHttpClient::try_new(config).map_err(|error| error.to_string())?;
         let store = http.store();
         store.create_database(&database);
-        Ok(Self { http, store, regions, database, container, throughput, creating: Mutex::default() })
+        Ok(Self { http, store, regions, database, container, throughput, index, creating: Mutex::default() })
     }
 
     /// Executes a request in this region, and responds as Azure does.
     pub(crate) async fn execute(&self, region: &Region, request: CollectedRequest) -> CosmosResponse {
         let path_and_query = request.path_and_query.clone();
-        let response = self.execute_in_store(region, request).await;
+        let response = match Query::parse(&request) {
+            None => self.execute_in_store(region, request).await,
+            Some(Ok(query)) => self.query(region, request, query).await,
+            Some(Err(reason)) => CosmosResponse::error(StatusCode::BAD_REQUEST, &reason),
+        };
         if response.status == StatusCode::NOT_FOUND
             && !response.has_sub_status()
             && self.is_owner_missing(&path_and_query).await
@@ -84,6 +95,39 @@ impl Account {
             return response.with_sub_status(OWNER_NOT_FOUND);
         }
         response
+    }
+
+    /// Executes a query, or returns its plan.
+    async fn query(&self, region: &Region, request: CollectedRequest, query: Query) -> CosmosResponse {
+        const CONTINUATION: &str = "x-ms-continuation";
+        if query.has_unindexed_order(&self.index) {
+            let message = "The index path corresponding to the specified order-by item is excluded.";
+            return CosmosResponse::error(StatusCode::BAD_REQUEST, message);
+        }
+        let CollectedRequest { method, path_and_query, headers, .. } = request;
+        let request = |headers: HeaderMap, body: &Value| CollectedRequest {
+            method: method.clone(),
+            path_and_query: path_and_query.clone(),
+            headers,
+            body: body.to_string().into(),
+        };
+        let response = self.execute_in_store(region, request(headers.clone(), &query.body)).await;
+        if !response.status.is_success() {
+            return response;
+        }
+        if query.is_plan {
+            return response.with_rewritten_query(queries::to_service);
+        }
+        let is_continued = headers.contains_key(CONTINUATION);
+        let loaded = if query.reads_all_documents(&self.index) && !is_continued {
+            let mut all = headers;
+            all.remove("x-ms-max-item-count");
+            let every = json!({ "query": "SELECT * FROM c" });
+            self.execute_in_store(region, request(all, &every)).await.item_count()
+        } else {
+            response.item_count()
+        };
+        response.with_charge(queries::charge(loaded))
     }
 
     /// Creates the container. Returns false, and does nothing, if it exists.

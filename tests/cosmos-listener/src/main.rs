@@ -9,7 +9,7 @@
 //!
 //! Begin with `data`.
 //!
-//! * `account`: the store, and features of the real service that it lacks, with `numbers`. `documents`: direct access of a test to documents.
+//! * `account`: the store, and features of the real service that it lacks, with `numbers` and `queries`. `documents`: direct access of a test to documents.
 //! * `ports`: sockets and connections. `data`: handles a request, with `authorization`, `gateway`, `operation` (its kind),
 //!   `faults`, `counters` and `response`.
 //! * `control`: the control API of tests.
@@ -25,6 +25,7 @@ mod gateway;
 mod numbers;
 mod operation;
 mod ports;
+mod queries;
 mod response;
 
 use std::{
@@ -46,6 +47,7 @@ use counters::Counters;
 use data::Service;
 use faults::Faults;
 use ports::Ports;
+use queries::Index;
 
 const EXAMPLES: &str = "Examples:
   cosmos-listener --port 8081
@@ -90,6 +92,9 @@ struct Options {
     /// there is one for each 10,000. The default is four partitions without a limit.
     #[arg(long, value_name = "RU/s", value_parser = clap::value_parser!(u64).range(400..=1_000_000))]
     throughput: Option<u64>,
+    /// Index this path of the documents, such as /Heard/?; repeatable. The id and the time of the last write are always indexed.
+    #[arg(long = "indexed-path", value_name = "PATH", default_value = "/*")]
+    indexed_paths: Vec<String>,
     /// Set the database's name.
     #[arg(long, value_name = "NAME", default_value = "devicestate")]
     database: String,
@@ -136,7 +141,9 @@ async fn run(options: Options) -> Result<(), Box<dyn Error>> {
         sockets.push(socket);
         regions.push(Region { name: name.clone(), endpoint });
     }
-    let account = Account::new(regions, options.database.clone(), options.container.clone(), options.throughput)?;
+    let index = Index::new(&options.indexed_paths);
+    let account =
+        Account::new(regions, options.database.clone(), options.container.clone(), options.throughput, index)?;
     if !options.no_container {
         account.create_container().await;
     }

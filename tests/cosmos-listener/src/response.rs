@@ -67,6 +67,21 @@ impl CosmosResponse {
         self.headers.contains_key(SUB_STATUS)
     }
 
+    /// Replaces the query in a plan.
+    pub(crate) fn with_rewritten_query(mut self, rewrite: impl Fn(&str) -> String) -> Self {
+        let mut plan = self.json();
+        if let Some(query) = plan["queryInfo"]["rewrittenQuery"].as_str() {
+            plan["queryInfo"]["rewrittenQuery"] = rewrite(query).into();
+            self.body = plan.to_string().into();
+        }
+        self
+    }
+
+    /// Returns the number of items of a page.
+    pub(crate) fn item_count(&self) -> u64 {
+        self.headers.get("x-ms-item-count").and_then(|count| count.to_str().ok()?.parse().ok()).unwrap_or(0)
+    }
+
     /// Returns the request charge in request units.
     pub(crate) fn charge(&self) -> f64 {
         self.number(CHARGE).unwrap_or(0.0)
