@@ -82,6 +82,7 @@ pub(super) struct Options {
     check: bool,
     /// Keep running until Ctrl-C, and show the devices on a live page in the browser [default port: 7080; 0: a free one]
     #[arg(long, value_name = "PORT", num_args = 0..=1, help_heading = "Output")]
+    #[expect(clippy::option_option, reason = "an option whose value is optional")]
     ui: Option<Option<u16>>,
     #[command(flatten)]
     files: FileOptions,
@@ -99,6 +100,7 @@ struct InputOptions {
     file: Option<PathBuf>,
     /// Keep running until Ctrl-C, and take events by HTTP at http://127.0.0.1:PORT/HUB/messages [default port: 7080; 0: a free one]
     #[arg(long, value_name = "PORT", num_args = 0..=1, conflicts_with = "check")]
+    #[expect(clippy::option_option, reason = "an option whose value is optional")]
     listen: Option<Option<u16>>,
     /// Maximum rate in events per second of the file or the simulation, such as 200/s [default: unlimited]
     #[arg(long, value_name = "N/s", value_parser = parse_rate)]
@@ -236,6 +238,7 @@ impl Options {
 }
 
 /// Returns what the run serves, by the ports of `--listen` and `--ui`, which share one.
+#[expect(clippy::option_option, reason = "options whose values are optional")]
 fn front(listen: Option<Option<u16>>, ui: Option<Option<u16>>) -> Result<Option<Front>, CommandError> {
     let (takes_events, shows_page) = (listen.is_some(), ui.is_some());
     let port = match (listen.flatten(), ui.flatten()) {

@@ -86,11 +86,11 @@ fn the_page_and_events_by_http_share_a_port() {
     assert!(run.printed.iter().any(|line| line.contains(&format!("curl {address} "))), "{:?}", run.printed);
     assert_eq!(get(&run, "/live/info")["listen"], address);
     // Without a token, but not from a web page.
-    let post = |headers: &[(&str, &str)]| {
+    let status_of = |headers: &[(&str, &str)]| {
         let body = br#"{"deviceId":"d","battery":1}"#;
         request(port, "POST", "/telemetry/messages", headers, body, Framing::Length).expect("an answer").status
     };
-    assert_eq!((post(&[]), post(&[("Origin", "https://evil.example")])), (201, 403));
+    assert_eq!((status_of(&[]), status_of(&[("Origin", "https://evil.example")])), (201, 403));
     wait_for_event(&run, "figures", |figures| figures["processed"] == 1);
     let report = run.end("-TERM", 0);
     assert_eq!((count(&report, "receivedByHttp"), count(&report, "devices")), (1, 1));
