@@ -58,7 +58,7 @@ function figures(second) {
   const wave = (at, height, offset = 0) => height * (1 + 0.3 * Math.sin(at / 7 + offset));
   return {
     received: Math.round(sum((at) => wave(at, 240))),
-    processed: Math.round(sum((at) => wave(at - 1, 240))),
+    processed: Math.round(sum((at) => (at === 0 ? 0 : wave(at - 1, 240)))),
     applied: 200 * second,
     superseded: 36 * second,
     deadLettered: 14,

@@ -94,7 +94,7 @@ test("an event that cannot be processed is a dead letter with a command that fin
   }));
 
 test("the page of a stored state is read-only, and shows what the run has left", async () => {
-  const viewer = await Program.start(["ui", "--state", workspace.state]);
+  const viewer = await Program.start(["ui", "--state", workspace.state, "--port", "0"]);
   try {
     await withPage(viewer.address, async (page) => {
       await row(page, "my-device").getByText("0.7").waitFor();

@@ -14,18 +14,21 @@ export const PROGRAM = join(ROOT, "target/debug/devicestate");
 export class Program {
   /** Starts it with these arguments, and waits for the address of the page. */
   static async start(args) {
-    const child = spawn(PROGRAM, args, { cwd: ROOT, stdio: ["ignore", "ignore", "pipe"] });
+    const child = spawn(PROGRAM, args, { cwd: ROOT, stdio: ["ignore", "pipe", "pipe"] });
     const printed = [];
-    for await (const line of createInterface({ input: child.stderr })) {
-      printed.push(line);
-      const address = /http:\/\/127\.0\.0\.1:\d+\/\?token=\S+/.exec(line)?.[0];
-      if (address) {
-        // A full pipe would stop the program.
-        child.stderr.resume();
-        return new Program(child, address);
+    const address = await new Promise((resolve, reject) => {
+      // The pipes are read until the end, because a full one would stop the program.
+      for (const input of [child.stdout, child.stderr]) {
+        createInterface({ input }).on("line", (line) => {
+          printed.push(line);
+          const found = /http:\/\/127\.0\.0\.1:\d+\/\?token=\S+/.exec(line);
+          if (found) resolve(found[0]);
+        });
       }
-    }
-    throw new Error(`${args.join(" ")} ended: ${printed.join("\n")}`);
+      child.on("error", reject);
+      child.on("exit", () => reject(new Error(`devicestate ${args.join(" ")} ended: ${printed.join("\n")}`)));
+    });
+    return new Program(child, address);
   }
 
   constructor(child, address) {

@@ -7,6 +7,8 @@ import { fileURLToPath } from "node:url";
 
 /** Each file has a browser. More than the cores of a small machine, because most tests wait for the page. */
 const FILES_AT_ONCE = 3;
+/** A file takes some seconds. */
+const FILE_MS = 120_000;
 
 const folder = fileURLToPath(new URL(".", import.meta.url));
 const [only = ""] = process.argv.slice(2);
@@ -24,6 +26,6 @@ async function* report(events) {
   }
 }
 
-run({ files: files.map((name) => join(folder, name)), concurrency: FILES_AT_ONCE })
+run({ files: files.map((name) => join(folder, name)), concurrency: FILES_AT_ONCE, timeout: FILE_MS })
   .compose(report)
   .pipe(process.stdout);

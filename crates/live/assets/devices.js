@@ -147,6 +147,7 @@ export class Devices {
     const rows = view.update();
     const isEmpty = fleet.isComplete && fleet.devices.size === 0;
     this.empty.hidden = !isEmpty;
+    this.summary.hidden = isEmpty;
     this.table.element.hidden = isEmpty;
     if (isEmpty && !this.empty.hasChildNodes()) this.empty.append(...emptyFleet(this.info));
     this.#summarize(rows, isEmpty);
