@@ -18,7 +18,7 @@ use serde_json::Value;
 
 use crate::{bootstrap::open_store, cli::dead_letters::shell_quoted, config::StoreConfig};
 #[cfg(feature = "local")]
-pub(super) use list::documents_table;
+pub(super) use list::{documents_table, heard_ms};
 
 #[derive(Debug, Args)]
 #[command(after_help = "\

@@ -1,5 +1,6 @@
 //! `devicestate local`: the entire system on one machine.
 
+mod page;
 mod report;
 
 use std::{path::PathBuf, sync::Arc};
@@ -17,7 +18,10 @@ use devicestate_terminal::{
     print_json_value, print_message,
 };
 
-use super::dead_letters::shell_quoted;
+use super::{
+    dead_letters::shell_quoted,
+    report_page::{HtmlOption, write_page},
+};
 use crate::config::StoreConfig;
 pub(super) use report::CheckLines;
 use report::Tables;
@@ -42,6 +46,9 @@ Examples:
 
   # A Service Bus queue with a session for each device
   devicestate local --sessions --devices 100
+
+  # The report as a page with charts
+  devicestate local --html report.html
 
   # A published app, which has no samples
   devicestate local --app-root target/package
@@ -147,6 +154,8 @@ pub(super) struct FileOptions {
     /// Write the run's telemetry as Azure Monitor would store it, for scripts/alerts/check.js (overwrites that of an earlier run)
     #[arg(long, value_name = "FILE")]
     pub(super) telemetry: Option<PathBuf>,
+    #[command(flatten)]
+    pub(super) html: HtmlOption,
     /// Show the handlers' log on standard error
     #[arg(long, short)]
     pub(super) verbose: bool,
@@ -199,6 +208,7 @@ impl Options {
             verbose: self.files.verbose,
             documents,
         };
+        let page_file = self.files.html.open()?;
         let report = devicestate_local::run(options).await.map_err(CommandError::not_started)?;
         let result = check_report(&report);
         if report.events.received == 0 && result.is_ok() {
@@ -215,7 +225,7 @@ impl Options {
                 "devicestate: warning: {unrecognized} had no known field, so nothing of them is stored: {UNRECOGNIZED_ADVICE}"
             ));
         }
-        result
+        write_page(page_file, |result| page::page(&report, result), result)
     }
 }
 

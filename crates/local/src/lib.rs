@@ -19,7 +19,7 @@
 //! * Runs: `options`, `settings`, `app_folder`, `setup`, `region`, `feed` (the input, sent), `local_run` (a run in progress), `injected_faults`,
 //!   `demonstration` (the faults of the run without options), `run`, [`drill`] (the loss of a region).
 //! * Results: `statistics`, [`report`], `check` and `fold` (the expected documents), `monitor` and `metrics` (the telemetry file),
-//!   `documents`.
+//!   `documents`, [`timeline`](report::Timeline) (the counts and happenings over the time of a run).
 
 mod app_folder;
 mod broker;
@@ -57,6 +57,7 @@ mod statistics;
 #[cfg(test)]
 mod test_host;
 mod throughput;
+mod timeline;
 mod timers;
 
 pub use documents::Documents;

@@ -13,6 +13,7 @@ use devicestate_engine::{
     batch::Source,
     clock::{Clock as _, System},
 };
+use devicestate_terminal::count_of;
 use tokio::task::JoinSet;
 
 use super::{
@@ -21,6 +22,7 @@ use super::{
     envelope::{self, Retry},
     host::{Host, InvocationError},
     hub::{BatchLimits, Hub, HubEvent, Sent},
+    timeline::HappeningKind,
 };
 
 impl Broker for Hub {
@@ -70,6 +72,8 @@ async fn pump(hub: Arc<Hub>, host: Arc<Host>, partition: usize, max_events: usiz
         let Some(events) = events else { return };
         limits.min_events = settings.min_event_batch_size.min(max_events);
         if let Some(mut delay) = host.instance.lease_switch.lose(events.len()) {
+            let lost = format!("partition {partition}, {}", count_of(events.len() as u64, "event"));
+            host.instance.statistics.happenings.record(HappeningKind::LeaseLost, &lost, 1);
             let old_call = async {
                 let _ = delay.wait_for(|is_released| *is_released).await;
                 owner.process(&events, false).await;

@@ -22,6 +22,7 @@ use devicestate_engine::{
 use serde_json::Value;
 
 use fields::{Fields, Origins};
+pub use issues::without_values;
 pub use report::{EventReport, Issue, Outcome, ReadingReport, RecordReport, Summary, TimeReport, UnusedField};
 
 /// The most different issues that are counted apart. The others are counted together.
@@ -112,7 +113,7 @@ impl Inspector {
                 }
             }
             InspectedRecord::Failed(failure) => {
-                let mut key = issues::without_values(&failure.issue);
+                let mut key = without_values(&failure.issue);
                 let mut issue = failure.issue.as_str();
                 if !self.issues.contains_key(&key) && self.issues.len() >= MAX_ISSUES {
                     (key, issue) = (String::new(), "other issues");

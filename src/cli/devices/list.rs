@@ -141,7 +141,7 @@ impl<'a> Selected<'a> {
 
 /// Returns when the device was last heard, in milliseconds since 1970. A document of an earlier version of this program does not
 /// say so: then it is the time of the newest reading, if there is one.
-pub(super) fn heard_ms(document: &Document) -> Option<i64> {
+pub(in crate::cli) fn heard_ms(document: &Document) -> Option<i64> {
     document.heard().or_else(|| document.newest_version()).map(|version| version.time_ms)
 }
 
