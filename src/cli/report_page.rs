@@ -106,7 +106,9 @@ pub(super) fn summarized(timeline: &Timeline) -> Vec<Happening> {
     let mut summarized: Vec<Happening> = Vec::new();
     for happening in &timeline.happenings {
         let is_same = |earlier: &&mut Happening| {
-            earlier.kind == happening.kind && earlier.detail == happening.detail && happening.at - earlier.at < near
+            earlier.kind == happening.kind
+                && earlier.detail == happening.detail
+                && happening.at.saturating_sub(earlier.at) < near
         };
         match summarized.iter_mut().rev().find(is_same) {
             Some(same) if happening.kind != HappeningKind::InstancesStarted => same.count += happening.count,
@@ -211,18 +213,18 @@ fn waiting(sample: &Sample) -> u64 {
 /// Divides the samples into intervals, at most [`MAX_INTERVALS`]. Returns the first and last sample of each.
 fn intervals(samples: &[Sample]) -> Vec<(Sample, Sample)> {
     let end = samples.last().copied().unwrap_or_default();
-    let least = end.at / u32::try_from(MAX_INTERVALS).unwrap_or(u32::MAX);
+    let min_length = end.at / u32::try_from(MAX_INTERVALS).unwrap_or(u32::MAX);
     let mut intervals: Vec<(Sample, Sample)> = Vec::new();
     let mut from = Sample::default();
     for sample in samples {
-        if sample.at.saturating_sub(from.at) >= least {
+        if sample.at.saturating_sub(from.at) >= min_length {
             intervals.push((from, *sample));
             from = *sample;
         }
     }
     // What remains is in the last one, so that nothing is left out.
     match intervals.last_mut() {
-        Some(last) => last.1 = end,
+        Some((_, to)) => *to = end,
         None => intervals.push((from, end)),
     }
     intervals

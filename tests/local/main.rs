@@ -10,6 +10,7 @@ mod input_forms;
 mod inputs;
 mod killed_at_random;
 mod listing_devices;
+mod pages;
 mod real_telemetry;
 mod repeated_runs;
 mod session_failures;

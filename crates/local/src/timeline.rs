@@ -169,12 +169,12 @@ impl Sampler {
     /// Takes samples from now on.
     pub(super) fn start(statistics: &Arc<Statistics>) -> Self {
         let samples = Arc::new(Mutex::new(Samples::new()));
-        let (shared, sampled) = (Arc::clone(&samples), Arc::clone(statistics));
+        let (shared, counters) = (Arc::clone(&samples), Arc::clone(statistics));
         let ticks = tokio::spawn(async move {
             let mut ticks = regular(FIRST_INTERVAL);
             loop {
                 ticks.tick().await;
-                let every = shared.lock().unwrap_or_else(PoisonError::into_inner).add(sampled.sample());
+                let every = shared.lock().unwrap_or_else(PoisonError::into_inner).add(counters.sample());
                 if let Some(every) = every {
                     ticks = regular(every);
                     ticks.tick().await;

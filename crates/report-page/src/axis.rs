@@ -131,6 +131,7 @@ mod tests {
             assert!((1..=6).contains(&ticks.len()), "{end}: {ticks:?}");
             assert_eq!((ticks[0], ticks[ticks.len() - 1]), (0.0, end));
         }
-        assert_eq!([0.0, 0.3, 7.0, 99.0, 1_234.0].map(round_up), [1.0, 0.4, 10.0, 100.0, 2_000.0]);
+        let ends = [0.0, 0.3, 7.0, 99.0, 1_234.0].map(|value| number(round_up(value)));
+        assert_eq!(ends, ["1", "0.4", "10", "100", "2,000"]);
     }
 }

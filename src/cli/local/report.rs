@@ -133,7 +133,9 @@ fn event_table(events: &Events) -> Table {
 
 fn run_table(report: &Report) -> Table {
     let mut table = Table::new(["RUN", ""]);
-    run_rows(report).into_iter().for_each(|row| table.row(row));
+    for row in run_rows(report) {
+        table.row(row);
+    }
     table
 }
 
