@@ -7,7 +7,7 @@ use devicestate_report_page::{
 };
 use devicestate_terminal::{CommandError, count_of};
 
-use super::report::{InputLine, list_dead_letters, list_devices, run_rows};
+use super::report::{InputLine, MAX_SHOWN_MESSAGES, list_dead_letters, list_devices, run_rows};
 use crate::cli::{
     devices::heard_ms,
     report_page::{charts, check_section, commands_section, described, made, outcome, samples_table, summarized},
@@ -34,6 +34,7 @@ pub(super) fn page(report: &Report, result: &Result<(), CommandError>) -> Page {
     let commands: Vec<_> = list_devices(report).into_iter().chain(list_dead_letters(report)).collect();
     let mut sections = vec![happenings(timeline), over_time(timeline), results(report), latencies(report)];
     sections.extend(dead_letters(timeline));
+    sections.extend(sub_queue(report));
     sections.push(check_section(match &report.check {
         Some(check) => Ok(check),
         None if report.session_queue.is_some() => Err("not run: it is not available with --sessions"),
@@ -136,7 +137,7 @@ fn running(happenings: &[Happening], end: f64) -> Vec<Span> {
 fn over_time(timeline: &Timeline) -> Section {
     let charts = charts(timeline, timeline.end.as_secs_f64(), "", "");
     let table = samples_table(timeline, "The numbers of these charts, from the start to each time");
-    let note = "Broken vertical lines are faults: what is in the lane of hosts and handlers above.";
+    let note = "Broken vertical lines, if there are any, are faults of hosts and handlers in the timeline above.";
     Section {
         heading: "Over the run's time",
         note: note.into(),
@@ -215,6 +216,24 @@ fn dead_letters(timeline: &Timeline) -> Option<Section> {
         "An event that was delivered again is in the queue again. Values that differ from event to event are left out.";
     let is_shown = !timeline.issues.is_empty();
     is_shown.then(|| Section { heading: "Dead letters", note: note.into(), blocks: vec![Block::Bars(bars)] })
+}
+
+/// The first messages in the dead-letter sub-queue of a queue with sessions.
+fn sub_queue(report: &Report) -> Option<Section> {
+    let messages = report.session_queue.iter().flat_map(|queue| &queue.dead_letter_sub_queue);
+    let mut table = Table::new("", ["Session", "Message", "Sequence number", "Deliveries", "Last reason"]);
+    for message in messages.take(MAX_SHOWN_MESSAGES) {
+        table.row([
+            Cell::code(&message.session_id),
+            Cell::code(&message.message_id),
+            Cell::Measure(message.sequence_number.to_string()),
+            Cell::count(message.delivery_count.into()),
+            Cell::text(&message.reason),
+        ]);
+    }
+    let is_shown = !table.is_empty();
+    let note = format!("{} in it, of which the first are listed.", count_of(report.events.in_sub_queue, "message"));
+    is_shown.then(|| Section { heading: "Dead-letter sub-queue", note, blocks: vec![Block::Table(table)] })
 }
 
 /// The documents, if they are few.

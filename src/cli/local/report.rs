@@ -185,9 +185,11 @@ pub(super) fn run_rows(report: &Report) -> Vec<[String; 2]> {
     run
 }
 
+/// Limits the messages of the dead-letter sub-queue that a report shows.
+pub(super) const MAX_SHOWN_MESSAGES: usize = 20;
+
 /// The messages in the dead-letter sub-queue. The first ones show the cause.
 fn sub_queue_table(messages: &[DeadLetteredMessage]) -> Table {
-    const MAX_SHOWN_MESSAGES: usize = 20;
     let mut table =
         Table::new(["IN THE SUB-QUEUE: SESSION", "MESSAGE", "SEQUENCE NUMBER", "DELIVERIES", "LAST REASON"]);
     for message in messages.iter().take(MAX_SHOWN_MESSAGES) {
