@@ -84,6 +84,10 @@ fuzz TARGET *OPTIONS:
 package *OPTIONS:
     bash scripts/package.sh {{OPTIONS}}
 
+# Makes the pictures of the pages again: docs/pictures. Needs Node.js, Chromium.
+pictures *OPTIONS:
+    scripts/pictures.sh {{OPTIONS}}
+
 # Updates the third-party notices after a change of Cargo.lock (needs cargo-about).
 notices *OPTIONS:
     bash scripts/notices.sh {{OPTIONS}}

@@ -9,6 +9,8 @@ mod devices;
 mod drill;
 #[cfg(feature = "local")]
 mod local;
+#[cfg(feature = "local")]
+mod report_page;
 mod telemetry;
 #[cfg(feature = "local")]
 mod ui;

@@ -25,6 +25,7 @@ pub mod program;
 pub mod record_schema;
 mod recording;
 mod reply;
+pub mod report_page;
 pub mod session_message;
 
 use std::{
