@@ -23,12 +23,16 @@ test-deployment *OPTIONS:
 test-alerts *OPTIONS:
     scripts/test/alerts {{OPTIONS}}
 
+# Runs the tests of the live page in Chromium. Needs Node.js, curl, chromium.
+test-page *OPTIONS:
+    scripts/test/page {{OPTIONS}}
+
 # Runs the long tests: planted faults, many seeds, kills, fuzzing, instruction counts, tools. Needs everything of .ci/setup.
 test-deep *OPTIONS:
     scripts/test/deep {{OPTIONS}}
 
 # Runs all tiers.
-test-all: test test-azure test-deployment test-alerts test-deep
+test-all: test test-azure test-deployment test-alerts test-page test-deep
 
 # Simulates the system with injected faults (docs/contribute/simulation.md).
 simulate *OPTIONS:
@@ -38,7 +42,7 @@ simulate *OPTIONS:
 ordering *OPTIONS:
     cargo run --release --package devicestate-ordering -- {{OPTIONS}}
 
-# Drives a handler as the host does, as fast as it replies (docs/contribute/load-driver.md).
+# Drives a handler as the host does, as fast as it replies (tools/load/README.md).
 load *OPTIONS:
     cargo run --release --package devicestate-load -- {{OPTIONS}}
 
