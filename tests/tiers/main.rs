@@ -7,6 +7,7 @@ fn main() {
          just test-deployment  Bicep, schemas, the pipeline, the package\n  \
          just test-alerts      queries, alerts and their exercises\n  \
          just test-page        the live page in Chromium\n  \
+         just test-read-api    the read API, against its description\n  \
          just test-deep        planted faults, many seeds, kills, fuzzing, instruction counts\n  \
          just test-all         all of them\n"
     );
