@@ -35,6 +35,17 @@ test("a changed reading is shown and marked without a reload", () =>
     assert.match(await cell.getAttribute("class"), /changed-[ab]/);
     const model = row(page, "drone-1").getByRole("gridcell", { name: "a", exact: true });
     assert.doesNotMatch(await model.getAttribute("class"), /changed/);
+    // Without motion, the mark is a line.
+    await page.emulateMedia({ reducedMotion: "reduce" });
+    mock.change(device("drone-1", { battery: 0.7, model: "a" }));
+    const marked = row(page, "drone-1").getByRole("gridcell", { name: "0.7" });
+    await marked.waitFor();
+    const style = await marked.evaluate((one) => [
+      getComputedStyle(one).animationName,
+      getComputedStyle(one).boxShadow,
+    ]);
+    assert.equal(style[0], "none");
+    assert.notEqual(style[1], "none");
   }));
 
 test("a new device appears, and a deleted one disappears", () =>
