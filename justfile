@@ -23,12 +23,20 @@ test-deployment *OPTIONS:
 test-alerts *OPTIONS:
     scripts/test/alerts {{OPTIONS}}
 
+# Runs the tests of the live page in Chromium. Needs Node.js, curl, chromium.
+test-page *OPTIONS:
+    scripts/test/page {{OPTIONS}}
+
+# Sends the read API requests made from its description (schemathesis). Needs python3 with pip.
+test-read-api *OPTIONS:
+    scripts/test/read-api {{OPTIONS}}
+
 # Runs the long tests: planted faults, many seeds, kills, fuzzing, instruction counts, tools. Needs everything of .ci/setup.
 test-deep *OPTIONS:
     scripts/test/deep {{OPTIONS}}
 
 # Runs all tiers.
-test-all: test test-azure test-deployment test-alerts test-deep
+test-all: test test-azure test-deployment test-alerts test-page test-read-api test-deep
 
 # Simulates the system with injected faults (docs/contribute/simulation.md).
 simulate *OPTIONS:
@@ -38,7 +46,7 @@ simulate *OPTIONS:
 ordering *OPTIONS:
     cargo run --release --package devicestate-ordering -- {{OPTIONS}}
 
-# Drives a handler as the host does, as fast as it replies (docs/contribute/load-driver.md).
+# Drives a handler as the host does, as fast as it replies (tools/load/README.md).
 load *OPTIONS:
     cargo run --release --package devicestate-load -- {{OPTIONS}}
 
@@ -60,7 +68,7 @@ end-to-end *OPTIONS: build-to-measure
     cargo build --release --manifest-path tests/cosmos-listener/Cargo.toml --target-dir target/cosmos-listener
     node scripts/measure/end-to-end.js {{OPTIONS}}
 
-# Compares the instruction counts of processing a batch with tools/bench/instructions.json (docs/contribute/instruction-counts.md).
+# Compares the instruction counts of processing a batch with tools/bench/instructions.json (tools/bench/README.md).
 instructions:
     cargo test --test instructions -- --nocapture
 
@@ -83,6 +91,10 @@ fuzz TARGET *OPTIONS:
 # Creates and checks the package: target/package.
 package *OPTIONS:
     bash scripts/package.sh {{OPTIONS}}
+
+# Makes the pictures of the pages again: docs/pictures. Needs Node.js, Chromium.
+pictures *OPTIONS:
+    scripts/pictures.sh {{OPTIONS}}
 
 # Updates the third-party notices after a change of Cargo.lock (needs cargo-about).
 notices *OPTIONS:

@@ -9,6 +9,8 @@ mod devices;
 mod drill;
 #[cfg(feature = "local")]
 mod local;
+#[cfg(feature = "local")]
+mod report_page;
 mod telemetry;
 #[cfg(feature = "local")]
 mod ui;
@@ -57,7 +59,7 @@ enum Command {
     #[command(after_help = "\
 Examples:
   StateStore=memory devicestate serve --port 7071
-  StateStore=sqlite SqlitePath=state.db devicestate serve --port 7071
+  StateStore=sqlite SqlitePath=state.db devicestate serve --port 7071 --api 8080
 
 Docs: docs/reference/settings.md")]
     Serve(ServeOptions),
@@ -83,6 +85,9 @@ struct ServeOptions {
     /// Port on 127.0.0.1 [default: the setting FUNCTIONS_CUSTOMHANDLER_PORT, which the host sets]
     #[arg(long)]
     port: Option<u16>,
+    /// Port on 127.0.0.1 for requests for the state of devices by plain HTTP, without a key: /api/devices, /openapi.json
+    #[arg(long, value_name = "PORT")]
+    api: Option<u16>,
 }
 
 impl Cli {
@@ -123,7 +128,7 @@ async fn serve(options: ServeOptions) -> Result<(), CommandError> {
         None => config::port(&settings).map_err(CommandError::failed)?,
     };
     // The host restarts a handler that exits with any code but 0; `serve` never exits with 0.
-    match serve::serve(&root, &settings, port, host).await {
+    match serve::serve(&root, &settings, port, options.api, host).await {
         Err(error) => Err(CommandError::failed(error)),
     }
 }

@@ -16,6 +16,7 @@ use devicestate_engine::{
     silence::silent_after,
     timespan,
 };
+use devicestate_read_api::IndexedFields;
 use tracing_subscriber::filter::LevelFilter;
 
 pub use overflow::OverflowConfig;
@@ -34,6 +35,8 @@ const MAX_BUDGET: Duration = Duration::from_hours(24);
 pub struct Config {
     /// `StateStore`: the store of the documents.
     pub store: StoreConfig,
+    /// `CosmosIndexedPaths`: the fields by which the read API may select devices.
+    pub indexed: IndexedFields,
     /// `IoTHubTime`: which time orders the messages of an IoT Hub, `enqueued` or `created`. Default: `enqueued`.
     pub iot_hub_time: IotHubTime,
     /// `InvocationBudget`: the time limit of an invocation, from a second to a day, as `hh:mm:ss`. Default: one minute.
@@ -70,6 +73,7 @@ impl Config {
         let store = StoreConfig::from_settings(settings)?;
         let heard_every = heard_every(settings)?;
         Ok(Self {
+            indexed: store.indexed_fields(settings)?,
             iot_hub_time: settings.parse("IoTHubTime", IotHubTime::Enqueued, "`enqueued` or `created`", |value| {
                 match value {
                     "enqueued" => Some(IotHubTime::Enqueued),

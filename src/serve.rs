@@ -1,10 +1,15 @@
 //! The HTTP server of the handler, as the Functions host expects it of a custom handler.
 
 mod connections;
+mod devices_function;
 mod host_end;
+mod plain_api;
+mod readers;
 mod refusals;
 
-use std::{convert::Infallible, hint::black_box, net::Ipv4Addr, path::Path, sync::Arc};
+use std::{
+    convert::Infallible, future::pending, hint::black_box, net::Ipv4Addr, path::Path, sync::Arc, time::Duration,
+};
 
 use axum::{
     Router,
@@ -16,14 +21,16 @@ use axum::{
     routing::{get, post},
 };
 use devicestate_engine::{
+    clock::System,
     dead_letter::{Directory, HANDLER_VERSION, OverflowCache},
     function_app::{Function, FunctionApp, FunctionAppError, apply_overrides},
     handler::{self, Handler, RetryDrill},
+    processor::Processor,
     record::{Record, StartRecord},
     retry_decision::Attempts,
     settings::{ConfigError, Settings},
-    telemetry::Telemetry,
 };
+use devicestate_read_api::{MAX_ANSWER_TIME, ReadApi};
 use devicestate_sqlite::{DatabaseError, OpenMode};
 use devicestate_telemetry::{LoadError, LoadedTelemetry};
 use http_body_util::BodyExt as _;
@@ -39,7 +46,9 @@ use crate::{
     silence_watch::{self, SilenceWatchFunction},
 };
 use connections::MAX_SILENCE;
+use devices_function::DevicesFunction;
 pub use host_end::Host;
+use readers::Readers;
 use refusals::{Functions, refuse_web_pages, unknown_function};
 
 /// Why the handler cannot start.
@@ -60,12 +69,14 @@ pub enum ServeError {
     /// The handler cannot listen on its port.
     #[error(
         "the handler cannot listen on 127.0.0.1:{port}: {}; stop the process that uses the port, or use another one \
-         (setting `FUNCTIONS_CUSTOMHANDLER_PORT`)",
+         ({source_of_port})",
         error.kind()
     )]
     Port {
         /// The port.
         port: u16,
+        /// The setting or the option with the port.
+        source_of_port: &'static str,
         /// The system's error.
         error: std::io::Error,
     },
@@ -76,13 +87,20 @@ pub enum ServeError {
     HostEnded,
 }
 
-/// Serves the functions of the app in this folder until the host kills the process, or ends.
+/// Serves the functions of the app in this folder until the host kills the process, or ends; and the read API on a port of its own,
+/// if there is one.
 ///
 /// # Errors
 ///
 /// Returns a [`ServeError`] if the server cannot start, or if the host has ended.
-pub async fn serve(app_root: &Path, settings: &Settings, port: u16, host: Host) -> Result<Infallible, ServeError> {
-    let router = build_router(app_root, settings);
+pub async fn serve(
+    app_root: &Path,
+    settings: &Settings,
+    port: u16,
+    api_port: Option<u16>,
+    host: Host,
+) -> Result<Infallible, ServeError> {
+    let server = build_server(app_root, settings);
     // Logged even if the start fails: a missing setting may exist under a misspelled name.
     for (name, expected) in settings.misspelled() {
         tracing::warn!(
@@ -91,10 +109,13 @@ pub async fn serve(app_root: &Path, settings: &Settings, port: u16, host: Host) 
         );
     }
     settings.check_encoding()?;
-    let (router, telemetry) = router?;
+    let Server { router, readers, budget, telemetry } = server?;
     raise_mmap_threshold();
-    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, port)).await;
-    let listener = listener.map_err(|error| ServeError::Port { port, error })?;
+    let api = match api_port {
+        Some(port) => Some(listen(port, "option `--api`").await?),
+        None => None,
+    };
+    let listener = listen(port, "setting `FUNCTIONS_CUSTOMHANDLER_PORT`").await?;
     // The system chooses the port if it is 0.
     let port = listener.local_addr().map_or(port, |address| address.port());
     log::write_record(&Record::Start(StartRecord {
@@ -104,8 +125,22 @@ pub async fn serve(app_root: &Path, settings: &Settings, port: u16, host: Host) 
         state_store: settings.get("StateStore").unwrap_or_default().to_owned(),
         telemetry,
     }));
-    connections::serve_until(host.wait_for_end(), listener, router).await;
+    let api = async {
+        let Some(listener) = api else { return pending().await };
+        let port = listener.local_addr().map_or(0, |address| address.port());
+        tracing::info!(port, "the state of devices is at http://127.0.0.1:{port}/api/devices");
+        connections::serve_until(pending(), listener, plain_api::router(readers, budget)).await;
+    };
+    tokio::select! {
+        () = connections::serve_until(host.wait_for_end(), listener, router) => {}
+        () = api => {}
+    }
     Err(ServeError::HostEnded)
+}
+
+async fn listen(port: u16, source_of_port: &'static str) -> Result<TcpListener, ServeError> {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, port)).await;
+    listener.map_err(|error| ServeError::Port { port, source_of_port, error })
 }
 
 /// Raises the threshold at which glibc's allocator returns freed memory to the system, by freeing one large allocation.
@@ -118,8 +153,18 @@ fn raise_mmap_threshold() {
     drop(black_box(Vec::<u8>::with_capacity(ALLOCATION_BYTES)));
 }
 
-/// Returns the router, and a description of the telemetry.
-fn build_router(app_root: &Path, settings: &Settings) -> Result<(Router, String), ServeError> {
+/// What is served.
+struct Server {
+    /// The functions of the app.
+    router: Router,
+    /// The read API, which takes at most `budget` for an answer.
+    readers: Arc<Readers>,
+    budget: Duration,
+    /// A description of the telemetry.
+    telemetry: String,
+}
+
+fn build_server(app_root: &Path, settings: &Settings) -> Result<Server, ServeError> {
     let config = Config::from_settings(settings)?;
     let LoadedTelemetry { telemetry, description } = devicestate_telemetry::load(settings, app_root)?;
     let mut app = FunctionApp::load(app_root, settings)?.accepted()?;
@@ -127,7 +172,20 @@ fn build_router(app_root: &Path, settings: &Settings) -> Result<(Router, String)
     apply_overrides(settings, &mut app.host)?;
     config::locate_queues(settings, &mut app);
     config.check_budget(&app)?;
-    Ok((route_functions(app, &config, telemetry, settings)?, description))
+    let otlp = Otlp::start(settings);
+    let store = otlp.trace_store(&config.store, open_store(&config.store, OpenMode::Create)?);
+    let api = ReadApi { store: Arc::clone(&store), indexed: config.indexed.clone(), clock: Arc::new(System) };
+    let (readers, budget) = (Arc::new(Readers::new(api)), config.invocation_budget.min(MAX_ANSWER_TIME));
+    let prefix = &app.host.extensions.http.route_prefix;
+    let http_functions = app.http.iter().fold(Router::new(), |router, function| {
+        let devices = Arc::new(DevicesFunction::new(Arc::clone(&readers), function, prefix, budget));
+        router.route(&format!("/{}", function.name), post(devices_function::invoke).with_state(devices))
+    });
+    let silence_watch = Arc::new(SilenceWatchFunction::new(&config, &store, Arc::new(Reporter)));
+    let processor = Arc::new(build_processor(&config, telemetry, store, Arc::new(Reporter)));
+    otlp.observe_cache(&processor);
+    let router = route_functions(http_functions, app, &config, &processor, &silence_watch, &otlp, settings)?;
+    Ok(Server { router, readers, budget, telemetry: description })
 }
 
 /// Opens the overflow storage for a function's dead letters that are too large for its queue. Warns if it is disabled.
@@ -155,26 +213,25 @@ fn open_overflow_cache(
 }
 
 fn route_functions(
+    http_functions: Router,
     app: FunctionApp,
     config: &Config,
-    telemetry: Arc<dyn Telemetry>,
+    processor: &Arc<Processor>,
+    silence_watch: &Arc<SilenceWatchFunction>,
+    otlp: &Otlp,
     settings: &Settings,
 ) -> Result<Router, ServeError> {
-    let otlp = Otlp::start(settings);
-    let store = otlp.trace_store(&config.store, open_store(&config.store, OpenMode::Create)?);
-    let silence_watch = Arc::new(SilenceWatchFunction::new(config, &store, Arc::new(Reporter)));
-    let processor = Arc::new(build_processor(config, telemetry, store, Arc::new(Reporter)));
-    otlp.observe_cache(&processor);
     let monitor = Arc::new(DeadLetterMonitor::new(&app.functions, settings, config.invocation_budget));
     let functions = app.functions.iter().map(|function| &*function.name);
     let names = functions.chain(app.timers.iter().map(|timer| &*timer.name));
-    let mut router = Router::new().fallback(unknown_function).with_state(Functions::new(names));
+    let names = names.chain(app.http.iter().map(|function| &*function.name));
+    let mut router = Router::new().fallback(unknown_function).with_state(Functions::new(names)).merge(http_functions);
     for function in app.functions {
         let (path, trigger) = (format!("/{}", function.name), function.trigger.clone());
         let handler = Arc::new(Handler {
             overflow: open_overflow_cache(settings, &config.store, &function)?,
             function,
-            processor: Arc::clone(&processor),
+            processor: Arc::clone(processor),
             attempts: Attempts::new(config.dead_letter_after_attempts),
             retry_drill: config.retry_drill_device.clone().map(|device| RetryDrill { device }),
         });
@@ -183,7 +240,7 @@ fn route_functions(
     for timer in app.timers {
         let path = format!("/{}", timer.name);
         let role = if timer.trigger.name == silence_watch::BINDING {
-            Timer::Silence(Arc::clone(&silence_watch))
+            Timer::Silence(Arc::clone(silence_watch))
         } else {
             Timer::DeadLetters(Arc::clone(&monitor))
         };

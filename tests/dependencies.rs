@@ -40,6 +40,7 @@ fn each_layer_uses_only_the_layers_below_it() {
     };
     assert_eq!(ours("devicestate-engine"), [""; 0]);
     assert_eq!(ours("devicestate-terminal"), ["engine"]);
+    assert_eq!(ours("devicestate-report-page"), ["engine"]);
     assert_eq!(ours("devicestate-sqlite"), ["engine"]);
     assert_eq!(ours("devicestate-dead-letters"), ["engine"]);
     assert_eq!(ours("devicestate-azure"), ["dead-letters", "engine"]);
@@ -57,7 +58,7 @@ fn each_layer_uses_only_the_layers_below_it() {
 fn the_deployed_program_has_no_stand_ins() {
     let deployed = tree(&["--package", "devicestate", "--no-default-features"]);
     let default = tree(&["--package", "devicestate"]);
-    for name in ["devicestate-local", "devicestate-live", "hdrhistogram"] {
+    for name in ["devicestate-local", "devicestate-live", "devicestate-report-page", "hdrhistogram", "maud"] {
         assert!(has(&default, name) && !has(&deployed, name), "{name}");
     }
     let is_for_tests = |name: &&String| name.starts_with("devicestate-test-");

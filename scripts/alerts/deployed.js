@@ -24,7 +24,11 @@ function query(name, { window, retention }) {
   return `let window = ${window};\nlet retention = ${retention};\n${text(PRELUDE)}\n${text(name)}`;
 }
 
+/** Returns the items of the workbook that show a query. */
+const workbook = () =>
+  JSON.parse(readFileSync(join(INFRA, "workbook.json"), "utf8")).items.map(({ content }) => content).filter(({ query }) => query);
+
 /** Converts PT15M to 15m. */
 const short = (window) => window.slice(2).toLowerCase();
 
-module.exports = { alerts, names, query, short };
+module.exports = { alerts, names, query, short, workbook };

@@ -46,11 +46,10 @@ function parseCached(composed) {
   return cache.get(composed);
 }
 
-/** Runs a saved query over a time window before the newest row. */
-function find(name, rows, { window, retention }) {
-  const { tree, errors } = parseCached(query(name, { window, retention }));
+/** Runs a saved query over a time window before `now`: the time of the newest row. `change` may change its text. */
+function find(name, rows, { window, retention, now = newest(rows), change = (text) => text }) {
+  const { tree, errors } = parseCached(change(query(name, { window, retention })));
   if (errors.length) throw new Error(`the query ${name}: ${errors.join("; ")}`);
-  const now = newest(rows);
   const from = now - timespan(window);
   const within = (table) => rows[table].filter((row) => row.TimeGenerated > from && row.TimeGenerated <= now);
   const running = new Query(tree, within, now);
@@ -68,8 +67,10 @@ function values({ query, measure, metric, aggregation }, rows, options) {
   if (query) return find(query, rows, options).rows.map((row) => row[measure]);
   // The rows of the table have no dimensions, neither here nor in a workspace.
   if (metric.dimensions.length) return [];
-  const from = newest(rows) - timespan(options.window);
-  const isOfMetric = (row) => [metric.name, metric.iotHub].includes(row.MetricName) && row.TimeGenerated > from;
+  const { now = newest(rows) } = options;
+  const from = now - timespan(options.window);
+  const isOfMetric = (row) =>
+    [metric.name, metric.iotHub].includes(row.MetricName) && row.TimeGenerated > from && row.TimeGenerated <= now;
   // A row has a column per aggregation.
   return rows.AzureMetrics.filter(isOfMetric).map((row) => row[aggregation]);
 }
@@ -83,4 +84,4 @@ function evaluateAlert(alert, rows, options) {
   return { alert: name, state, measured, threshold, measure, page: `docs/operate/alerts/${name}.md` };
 }
 
-module.exports = { byTable, evaluateAlert, find, telemetry };
+module.exports = { byTable, evaluateAlert, find, newest, telemetry };

@@ -112,12 +112,13 @@ async fn show(store: &Arc<dyn StateStore>, device: &str, output: Output, state: 
     }
 }
 
-/// Returns when the device was last heard, and how long ago; empty if that is not known.
+/// Returns when the device was last heard, how long ago, and whether the silence watch found it silent; empty if that is not known.
 fn heard_line(document: &Document) -> String {
-    let heard = document.last_heard_ms();
-    heard.map_or_else(String::new, |ms| {
-        format!("last heard (UTC)  {} ({} ago)\n", iso8601(ms), list::age(System.now_ms() - ms))
-    })
+    let Some(heard_ms) = document.last_heard_ms() else { return String::new() };
+    let age = list::age(System.now_ms() - heard_ms);
+    let is_silent = document.silent_since().is_some_and(|since_ms| heard_ms <= since_ms);
+    let silent = if is_silent { ", silent since then" } else { "" };
+    format!("last heard (UTC)  {} ({age} ago{silent})\n", iso8601(heard_ms))
 }
 
 /// Returns the readings of a document as a table, each with its version.

@@ -1,6 +1,8 @@
 //! `devicestate drill`: the failover drill.
 
-use std::fmt;
+mod page;
+
+use std::{fmt, path::PathBuf};
 
 use clap::{Args, value_parser};
 use devicestate_local::{
@@ -12,8 +14,10 @@ use devicestate_local::{
 use devicestate_terminal::{CommandError, CommandOutcome, Output, Table, print, print_json_value};
 
 use super::{
+    dead_letters::shell_quoted,
     local::{CheckLines, FileOptions, HostOptions, documents},
     program,
+    report_page::write_page,
 };
 
 #[derive(Debug, Args)]
@@ -24,6 +28,9 @@ Examples:
 
   # Keep the state file and the telemetry
   devicestate drill --state drill.db --telemetry telemetry.jsonl
+
+  # The report as a page with charts
+  devicestate drill --html drill.html
 
   # Do not rewind the checkpoints: the drill must fail
   devicestate drill --no-rewind
@@ -93,6 +100,7 @@ impl Options {
             verbose: self.files.verbose,
             documents,
         };
+        let page_file = self.files.html.open()?;
         let mut number = 0;
         let on_step = |step: &Step| {
             number += 1;
@@ -111,7 +119,9 @@ impl Options {
             Output::Table => print(Tables(&report))?,
             Output::Json | Output::Jsonl => print_json_value(output, "drill", outcome, &report)?,
         }
-        if report.is_passed() { Ok(()) } else { Err(CommandError::failed("the drill failed: see the report")) }
+        let result =
+            if report.is_passed() { Ok(()) } else { Err(CommandError::failed("the drill failed: see the report")) };
+        write_page(page_file, |result| page::page(&report, result), result)
     }
 }
 
@@ -128,6 +138,15 @@ fn name(step: StepName) -> &'static str {
         StepName::BothRegionsActive => "both regions active",
         StepName::Failback => "failback",
     }
+}
+
+/// Returns the command that lists the dead letters of each region.
+fn list_dead_letters(report: &DrillReport) -> Vec<String> {
+    let (settings, program) = (decoding_settings(&report.telemetry), program());
+    let list = |state: &PathBuf| {
+        format!("{settings}{program} dead-letters list --state {}", shell_quoted(&state.display().to_string()))
+    };
+    report.state_files.iter().map(list).collect()
 }
 
 /// The report as tables.
@@ -151,11 +170,6 @@ impl fmt::Display for Tables<'_> {
             writeln!(f, "The drill is not conclusive: the failover lost nothing. Run it again with more --events.")?;
         }
         writeln!(f, "{}", if report.is_passed() { "PASSED" } else { "FAILED" })?;
-        for state in &report.state_files {
-            let (state, program) = (state.display(), program());
-            let settings = decoding_settings(&report.telemetry);
-            writeln!(f, "Inspect the dead letters with: {settings}{program} dead-letters list --state {state}")?;
-        }
-        Ok(())
+        list_dead_letters(report).iter().try_for_each(|command| writeln!(f, "Inspect the dead letters with: {command}"))
     }
 }

@@ -1,5 +1,6 @@
 //! `devicestate local`: the entire system on one machine.
 
+mod page;
 mod report;
 
 use std::{path::PathBuf, sync::Arc};
@@ -17,7 +18,10 @@ use devicestate_terminal::{
     print_json_value, print_message, shell_quoted,
 };
 
-use super::program;
+use super::{
+    program,
+    report_page::{HtmlOption, write_page},
+};
 use crate::config::StoreConfig;
 pub(super) use report::CheckLines;
 use report::Tables;
@@ -45,6 +49,9 @@ Examples:
 
   # A Service Bus queue with a session for each device
   devicestate local --sessions --devices 100
+
+  # The report as a page with charts
+  devicestate local --html report.html
 
   # A published app, which has no samples
   devicestate local --app-root target/package
@@ -162,6 +169,8 @@ pub(super) struct FileOptions {
     /// Write the run's telemetry as Azure Monitor would store it, for scripts/alerts/check.js (overwrites that of an earlier run)
     #[arg(long, value_name = "FILE")]
     pub(super) telemetry: Option<PathBuf>,
+    #[command(flatten)]
+    pub(super) html: HtmlOption,
     /// Show the handlers' log on standard error
     #[arg(long, short)]
     pub(super) verbose: bool,
@@ -217,6 +226,7 @@ impl Options {
             verbose: self.files.verbose,
             documents,
         };
+        let page_file = self.files.html.open()?;
         let report = devicestate_local::run(options).await.map_err(CommandError::not_started)?;
         let result = check_report(&report);
         if report.events.received == 0 && result.is_ok() && !matches!(report.input, InputReport::Http) {
@@ -233,7 +243,7 @@ impl Options {
                 "devicestate: warning: {unrecognized} had no known field, so nothing of them is stored: {UNRECOGNIZED_ADVICE}"
             ));
         }
-        result
+        write_page(page_file, |result| page::page(&report, result), result)
     }
 }
 

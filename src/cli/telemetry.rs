@@ -2,6 +2,8 @@
 
 mod check;
 mod infer;
+#[cfg(feature = "local")]
+mod page;
 mod tables;
 
 use std::{

@@ -55,7 +55,7 @@ pub(super) async fn refuse_web_pages(State(log): State<Arc<OncePerMinute>>, requ
 
 /// Describes how a request shows that a browser may have sent it. The host sends no origin and addresses 127.0.0.1; programs that
 /// speak HTTP/1.0 may send no host.
-fn web_page(uri: &Uri, headers: &HeaderMap) -> Option<String> {
+pub(super) fn web_page(uri: &Uri, headers: &HeaderMap) -> Option<String> {
     if headers.contains_key(header::ORIGIN) {
         return Some("it has an `Origin`".to_owned());
     }

@@ -7,7 +7,8 @@ const { children, every, kind, parse, text } = require("../../scripts/alerts/kus
 const { Query } = require("../../scripts/alerts/tables.js");
 const { alerts, names, query } = require("../../scripts/alerts/deployed.js");
 
-const { byTable, evaluateAlert } = require("../../scripts/alerts/evaluate.js");
+const { draw } = require("../../scripts/alerts/draw.js");
+const { byTable, evaluateAlert, ...evaluation } = require("../../scripts/alerts/evaluate.js");
 
 const composed = (name) => query(name, { window: "15m", retention: "168h" });
 
@@ -37,6 +38,8 @@ const calls = {
     const states = alerts().map((alert) => evaluateAlert(alert, tables, { retention: "168h" }));
     return states.filter(({ state }) => state === "fires").map(({ alert }) => alert);
   },
+  // The page of these rows.
+  draw: ({ rows, options = {} }) => draw(byTable(rows), { retention: "168h", ...options }, { evaluateAlert, ...evaluation }),
   deployed: () => ({ alerts: alerts(), queries: names() }),
 };
 

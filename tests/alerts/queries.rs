@@ -39,16 +39,17 @@ fn a_misspelled_column_table_function_or_keyword_is_detected() {
 
 /// Returns the member names of all records that a handler writes, for Event Hubs and for Service Bus.
 fn written() -> BTreeSet<String> {
-    let records = [&[][..], &["--sessions"]].map(records).concat();
+    // One run with sessions: it waits for the lock of the drill's message.
+    let records = [records(&[], 2), records(&["--sessions"], 1)].concat();
     records.iter().flat_map(|record| record.as_object().expect("an object").keys().cloned()).collect()
 }
 
-/// Returns the records of two runs that write each kind: between them, the devices are silent.
-fn records(options: &[&str]) -> Vec<Value> {
+/// Returns the records of some runs that write each kind. Devices are silent at the end of a run, and back in the next one.
+fn records(options: &[&str], runs: usize) -> Vec<Value> {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let run = [&["--devices", "5", "--events", "40", "--invalid-events", "2%"], options].concat();
     let mut telemetry = String::new();
-    for _ in 0..2 {
+    for _ in 0..runs {
         let mut local = local(folder.path(), &run);
         let silent = [("HeardEvery", "00:00:00"), ("SilentAfter", "00:00:00.001")];
         let output = local.env("RetryDrillDevice", "drone-00001").envs(silent).output().expect("the binary");
@@ -60,7 +61,8 @@ fn records(options: &[&str]) -> Vec<Value> {
     let records: Vec<Value> =
         messages.filter(|message| message.contains(r#""record":""#)).map(|message| read_record(&message)).collect();
     let kinds: BTreeSet<_> = records.iter().map(|record| record["record"].as_str().expect("a kind")).collect();
-    assert_eq!(kinds, ALL_KINDS.into(), "each kind is written");
+    let expected = ALL_KINDS.into_iter().filter(|kind| runs > 1 || *kind != "deviceBack");
+    assert_eq!(kinds, expected.collect(), "each kind is written");
     records
 }
 

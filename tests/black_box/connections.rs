@@ -34,8 +34,8 @@ fn a_post_to_an_unknown_function_is_an_error_that_names_the_functions() {
     let app = App::shipped();
     let handler = app.start();
     let body = Batch::example().envelope().to_string();
-    let names =
-        ["RawTelemetry", "SessionTelemetry", "DeadLetterWatch", "SilenceWatch"].map(|name| format!("`{name}Function`"));
+    let names = ["RawTelemetry", "SessionTelemetry", "DeadLetterWatch", "SilenceWatch", "Devices"]
+        .map(|name| format!("`{name}Function`"));
     for _ in 0..3 {
         let response =
             request(handler.port, "POST", "/Other", &[], body.as_bytes(), Framing::Length).expect("an answer");

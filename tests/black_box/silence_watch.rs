@@ -54,9 +54,12 @@ fn a_device_that_falls_silent_and_returns_is_recorded_in_the_log_and_marked() {
     let marked = handler.state("drone-1").expect("a document");
     assert_eq!(marked["SilentSince"], marked["Heard"], "{marked}");
     assert_eq!(watch(&handler)["silent"], 0, "it is marked");
+    let show = || String::from_utf8(app.run(&["devices", "show", "drone-1"]).stdout).expect("text");
+    assert!(show().contains(" ago, silent since then)\n"), "{}", show());
     // The cached document of the batches is that before the mark.
     send(&handler, 2);
     watch_until(&handler, "back");
+    assert!(show().contains(" ago)\n"), "{}", show());
     let document = handler.state("drone-1").expect("a document");
     assert!(document["SilentSince"].is_null() && document["Heard"] != marked["Heard"], "{document}");
     handler.stop();

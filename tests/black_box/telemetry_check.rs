@@ -7,7 +7,7 @@ use std::{
     process::{Command, Output, Stdio},
 };
 
-use devicestate_test_support::{program::devicestate, read_output, root};
+use devicestate_test_support::{program::devicestate, read_output, report_page::ReportPage, root};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
@@ -104,6 +104,27 @@ fn a_telemetry_file_is_checked_with_what_is_never_used() {
     fs::write(folder.path().join("other/any.json"), "{}").expect("written");
     let data = check(folder.path(), &["--file", "other/any.json", "events.jsonl"], 0);
     assert_eq!(data["summary"]["unusedFields"], json!([]));
+}
+
+#[test]
+fn the_page_has_the_readings_with_types_and_ranges_and_an_example_of_each_issue() {
+    let hostile = r#"{"deviceId":"pump-3","pressure":"<b onclick=x>high</b>"}"#;
+    let events = format!("{PUMPS}{hostile}\n{{\"deviceId\":\"p\",\"pressure\":9,\"<i>\":1}}\n");
+    let folder = folder(&[("events.jsonl", &events), ("telemetry.json", TELEMETRY)]);
+    let data = check(folder.path(), &["events.jsonl", "--html", "check.html"], 1);
+    let page = ReportPage::read(&folder.path().join("check.html"));
+    assert_eq!(page.texts[..2], ["Check of telemetry", "failed"]);
+    for (figure, name) in [("events", "events"), ("dead letters", "deadLettered"), ("devices", "devices")] {
+        assert_eq!(page.count(figure), data["summary"][name].as_u64().expect("a count"), "{figure}");
+    }
+    let row = page.texts.iter().position(|text| text == "pressure").expect("a reading");
+    assert_eq!(page.texts[row..row + 7], ["pressure", "number", "3.2", "9", "4", "80.0 %", "3.2"]);
+    assert!(page.texts.iter().any(|text| text == hostile), "{:?}", page.texts);
+    assert!(page.texts.iter().any(|text| text == "/<i>"), "{:?}", page.texts);
+    // Nothing of the events is read if the page cannot be written.
+    let output = run(folder.path(), &["check", "missing.jsonl", "--html", "missing/check.html"]);
+    let error = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.code() == Some(2) && error.contains("option --html"), "{error}");
 }
 
 #[test]

@@ -14,6 +14,7 @@ mod request_faults;
 mod request_units;
 mod sequence_numbers;
 mod settings;
+mod silence_watch;
 mod test_account;
 mod throttling;
 mod writers;

@@ -143,8 +143,9 @@ async fn a_list_costs_by_its_documents_if_the_field_is_indexed_and_by_all_if_it_
             let counters = listener.counters();
             assert_eq!(counters.statuses.keys().collect::<Vec<_>>(), ["200"], "{counters:?}");
             // The plan of the query is the client's own, and not part of a page.
-            let charged = counters.request_units - f64::from(u8::try_from(counters.count(&["metadata"])).expect("few"));
-            assert!((charge.units() - charged).abs() < 0.05, "{} of {counters:?}", charge.units());
+            let of_service =
+                counters.request_units - f64::from(u8::try_from(counters.count(&["metadata"])).expect("few"));
+            assert!((charge.units() - of_service).abs() < 0.05, "{} of {counters:?}", charge.units());
             charges.push(charge.units());
         }
     }

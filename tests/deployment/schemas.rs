@@ -124,6 +124,13 @@ fn function_json_is_valid_by_its_schema() {
     assert_valid(FUNCTION, &read("DeadLetterWatchFunction/function.json"), &invalid);
     assert_valid(FUNCTION, &read("SilenceWatchFunction/function.json"), &invalid);
     let invalid = [
+        ("/bindings/0/authLevel", json!("none")),
+        ("/bindings/0/direction", json!("out")),
+        ("/bindings/0/methods", json!("get")),
+        ("/bindings/1/direction", json!("in")),
+    ];
+    assert_valid(FUNCTION, &read("DevicesFunction/function.json"), &invalid);
+    let invalid = [
         ("/bindings/0/dataType", json!("text")),
         ("/bindings/0/direction", json!("out")),
         ("/bindings/0/queueName", json!(1)),
@@ -139,6 +146,8 @@ fn function_errors(function: &Value) -> Vec<String> {
         ("eventHubTrigger", &["name", "connection", "eventHubName", "consumerGroup", "cardinality", "dataType"][..]),
         ("queue", &["name", "connection", "queueName"]),
         ("timerTrigger", &["name", "schedule"]),
+        ("httpTrigger", &["name", "authLevel", "route"]),
+        ("http", &["name"]),
         ("serviceBusTrigger", &["name", "connection", "queueName", "cardinality", "dataType"]),
     ];
     let empty = Vec::new();
@@ -162,8 +171,8 @@ fn function_errors(function: &Value) -> Vec<String> {
         }
         return errors;
     }
-    // Without a retry policy, a failed batch is lost. A timer needs none: it fires again.
-    if trigger["type"] == "timerTrigger" && function["retry"].is_null() {
+    // Without a retry policy, a failed batch is lost. A timer needs none: it fires again. The caller of an HTTP trigger repeats.
+    if (trigger["type"] == "timerTrigger" || trigger["type"] == "httpTrigger") && function["retry"].is_null() {
         return errors;
     }
     // The schema has the same members for both strategies; the host rejects a function without its strategy's delays.
@@ -193,6 +202,9 @@ fn function_json_has_members_that_the_schema_does_not_require() {
     let timer = read("DeadLetterWatchFunction/function.json");
     assert_eq!(function_errors(&timer), Vec::<String>::new());
     assert_eq!(function_errors(&without(&timer, "/bindings/0/schedule")), ["timerTrigger has no schedule"]);
+    let devices = read("DevicesFunction/function.json");
+    assert_eq!(function_errors(&devices), Vec::<String>::new());
+    assert_eq!(function_errors(&without(&devices, "/bindings/0/authLevel")), ["httpTrigger has no authLevel"]);
     let sessions = read("SessionTelemetryFunction/function.json");
     assert_eq!(function_errors(&sessions), Vec::<String>::new());
     for (path, error) in [

@@ -13,6 +13,7 @@ mod listening;
 mod listing_devices;
 mod live_page;
 mod page_of_a_run;
+mod pages;
 mod real_telemetry;
 mod repeated_runs;
 mod session_failures;

@@ -6,6 +6,8 @@ fn main() {
          just test-azure       Azurite, a Cosmos DB account, AMQP, OTLP\n  \
          just test-deployment  Bicep, schemas, the pipeline, the package\n  \
          just test-alerts      queries, alerts and their exercises\n  \
+         just test-page        the live page in Chromium\n  \
+         just test-read-api    the read API, against its description\n  \
          just test-deep        planted faults, many seeds, kills, fuzzing, instruction counts\n  \
          just test-all         all of them\n"
     );

@@ -21,10 +21,12 @@ use crate::settings::Settings;
 use function_file::{FunctionFile, Served};
 
 pub use bindings::{
-    Cardinality, DataType, EventHubTrigger, QueueOutput, RETURN_VALUE, RetryPolicy, ServiceBusTrigger, TimerTrigger,
-    Trigger,
+    AuthLevel, Cardinality, DataType, EventHubTrigger, HttpOutput, HttpTrigger, QueueOutput, RETURN_VALUE, RetryPolicy,
+    ServiceBusTrigger, TimerTrigger, Trigger,
 };
-pub use host_json::{CustomHandler, Description, EventHubs, Extensions, HostJson, MessageEncoding, Queues, ServiceBus};
+pub use host_json::{
+    CustomHandler, Description, EventHubs, Extensions, HostJson, Http, MessageEncoding, Queues, ServiceBus,
+};
 pub use overrides::apply_overrides;
 
 /// A function app: its folder, its `host.json` and the functions that this handler serves.
@@ -38,6 +40,8 @@ pub struct FunctionApp {
     pub functions: Vec<Function>,
     /// The functions with a timer trigger, by name.
     pub timers: Vec<TimerFunction>,
+    /// The functions with an HTTP trigger, by name.
+    pub http: Vec<HttpFunction>,
     /// Why functions are not served, and what the host would lose or change of the enabled functions' events: one line for each
     /// reason.
     pub warnings: Vec<String>,
@@ -65,6 +69,17 @@ pub struct TimerFunction {
     pub name: String,
     /// The timer trigger.
     pub trigger: TimerTrigger,
+}
+
+/// A function with an HTTP trigger, which answers requests for the state of devices.
+#[derive(Debug, Clone)]
+pub struct HttpFunction {
+    /// The folder's name; the host posts to `/{name}`.
+    pub name: String,
+    /// The HTTP trigger.
+    pub trigger: HttpTrigger,
+    /// The name of the output binding for the answer, or [`RETURN_VALUE`].
+    pub output: String,
 }
 
 /// Why the function app in a folder cannot be served.
@@ -106,7 +121,8 @@ impl FunctionApp {
         let host = any_case::from_value(read_json(&host_path)?)
             .map_err(|error| FunctionAppError::Invalid { path: host_path, reason: error.to_string() })?;
         let unreadable = |error| FunctionAppError::Unreadable { path: root.to_owned(), error };
-        let (mut functions, mut timers, mut warnings) = (Vec::new(), Vec::new(), Vec::new());
+        let (mut functions, mut timers, mut http) = (Vec::new(), Vec::new(), Vec::new());
+        let mut warnings = Vec::new();
         let (mut skipped, mut refusal) = (Vec::new(), None);
         for entry in fs::read_dir(root).map_err(unreadable)? {
             let path = entry.map_err(unreadable)?.path().join("function.json");
@@ -122,7 +138,7 @@ impl FunctionApp {
             };
             let is_disabled = file.is_disabled(settings);
             match file.served() {
-                Err(error) if is_disabled => skipped.push(error),
+                Err(error) if is_disabled || file.has_http_trigger() => skipped.push(error),
                 Err(error) => return Err(error),
                 Ok(Some(Served::Telemetry(function))) => match file.refusal(&function) {
                     Some(error) if is_disabled => skipped.push(error),
@@ -135,6 +151,10 @@ impl FunctionApp {
                     }
                 },
                 Ok(Some(Served::Timer(timer))) => timers.push(timer),
+                Ok(Some(Served::Http(function))) => {
+                    warnings.extend(file.http_warning(&function).filter(|_| !is_disabled));
+                    http.push(function);
+                }
                 Ok(None) => {}
             }
         }
@@ -144,7 +164,8 @@ impl FunctionApp {
         }
         functions.sort_by(|a, b| a.name.cmp(&b.name));
         timers.sort_by(|a, b| a.name.cmp(&b.name));
-        Ok(Self { root: root.to_owned(), host, functions, timers, warnings, refusal })
+        http.sort_by(|a: &HttpFunction, b| a.name.cmp(&b.name));
+        Ok(Self { root: root.to_owned(), host, functions, timers, http, warnings, refusal })
     }
 
     /// Returns the app if each of its functions may receive events. Tools that only read the files do not need this.

@@ -252,11 +252,8 @@ impl Run<'_> {
     /// Another reason needs nothing. Another watch has set the mark, or a write of other readings has made the document due later.
     async fn take_back(&self, id: &str, since_ms: i64) -> Result<(), StoreError> {
         let stored = self.watch.store.read(id, &self.charge).await?;
-        if let Some(Stored { document, .. }) = stored
-            && let Some(heard_ms) = document.last_heard_ms().filter(|heard_ms| *heard_ms > since_ms)
-            // The next run records it.
-            && document.silent_since().is_none()
-        {
+        let heard_ms = stored.and_then(|stored| stored.document.last_heard_ms());
+        if let Some(heard_ms) = heard_ms.filter(|heard_ms| *heard_ms > since_ms) {
             self.back.fetch_add(1, Relaxed);
             self.record_back(id, since_ms, heard_ms);
         }

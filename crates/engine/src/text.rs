@@ -32,7 +32,7 @@ pub fn iso8601(ms: i64) -> String {
     jiff::Timestamp::from_millisecond(ms).map_or_else(|_| ms.to_string(), |time| format!("{time:.3}"))
 }
 
-/// Returns the milliseconds since 1970 of a time in RFC 3339; `None` if the text is none.
+/// Returns the milliseconds since 1970 of a time in RFC 3339; `None` if the text is not one.
 #[must_use]
 pub fn time_ms(text: &str) -> Option<i64> {
     text.parse().ok().map(jiff::Timestamp::as_millisecond)

@@ -7,12 +7,13 @@ use devicestate_telemetry::DEFAULT_FILE;
 use tempfile::TempDir;
 
 /// The files of the shipped function app, as a package has them.
-const SHIPPED: [(&str, &str); 5] = [
+const SHIPPED: [(&str, &str); 6] = [
     ("host.json", include_str!("../../../host.json")),
     ("RawTelemetryFunction/function.json", include_str!("../../../RawTelemetryFunction/function.json")),
     ("SessionTelemetryFunction/function.json", include_str!("../../../SessionTelemetryFunction/function.json")),
     ("DeadLetterWatchFunction/function.json", include_str!("../../../DeadLetterWatchFunction/function.json")),
     ("SilenceWatchFunction/function.json", include_str!("../../../SilenceWatchFunction/function.json")),
+    ("DevicesFunction/function.json", include_str!("../../../DevicesFunction/function.json")),
 ];
 
 /// The folder of the function app.

@@ -17,13 +17,14 @@ use std::{
     time::Duration,
 };
 
-use devicestate_terminal::interrupt::Shutdown;
+use devicestate_terminal::{count_of, interrupt::Shutdown};
 use tokio::time::sleep;
 
 use super::{
     hub::Hub,
     injected_faults::InjectedFaults,
     local_run::{EarlyEnd, LocalRun},
+    timeline::HappeningKind,
 };
 
 /// The number of events that are in the hub when the instances start. The lease of the first batch of them is lost.
@@ -52,6 +53,8 @@ pub(super) async fn run(run: &mut LocalRun<Hub>) -> Result<InjectedFaults, Early
         // All events are processed, so those after a checkpoint are read again.
         faults.events_read_again += run.broker.unread() + run.broker.rewind(second_part_ms);
         faults.rewinds = 1;
+        let again = format!("{} to read again", count_of(run.broker.unread(), "event"));
+        run.statistics.happenings.record(HappeningKind::CheckpointsRewound, &again, 1);
         run.region.start();
     } else {
         run.is_shortened = true;

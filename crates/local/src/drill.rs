@@ -96,11 +96,15 @@ pub async fn run(options: Options, should_rewind: bool, on_step: impl FnMut(&Ste
         steps = drill.run_steps(should_rewind, on_step) => steps,
     };
     // Also after an error, so that no handler is left.
+    let timelines = [&drill.first, &drill.standby].map(|region| region.sampler.timeline());
     drill.first.kill().await;
     drill.standby.kill().await;
     let files = drill.files.clone();
     let report = match steps {
-        Ok(()) => drill.check(&setup).await,
+        Ok(()) => {
+            [drill.report.first_region, drill.report.standby_region] = timelines;
+            drill.check(&setup).await
+        }
         Err(error) => Err(error),
     };
     // Tasks of the stopped instances may still be in memory and hold a clone.
@@ -175,14 +179,15 @@ impl Drill {
         let documents = &files[0];
         let mut feed = Feed { invalid_events, events: *events, sending_groups: DEVICE_GROUPS, sent: 0, devices };
         let DrillReport { readings_lost, events_read_again, steps, .. } = report;
+        let statistics = Arc::clone(&first.statistics);
         let mut complete = |step, detail| {
-            let step = Step { step, detail };
+            let step = Step { step, detail, at: statistics.happenings.elapsed() };
             on_step(&step);
             steps.push(step);
         };
 
         first.start();
-        let sent = feed.send(&first.broker, REPLICATED_PERCENT).await;
+        let sent = feed.send(first, REPLICATED_PERCENT).await;
         wait_until_unread_at_most(first, 0).await?;
         complete(
             StepName::Baseline,
@@ -196,7 +201,7 @@ impl Drill {
             format!("{} in the store's other region, which is all", count_of(replica.len() as u64, "document")),
         );
 
-        let sent = feed.send(&first.broker, NOT_REPLICATED_PERCENT).await;
+        let sent = feed.send(first, NOT_REPLICATED_PERCENT).await;
         wait_until_unread_at_most(first, 0).await?;
         let detail = format!(
             "{} written and checkpointed, but not replicated to the other region",
@@ -205,10 +210,10 @@ impl Drill {
         complete(StepName::ReplicationLag, detail);
 
         feed.sending_groups -= 1;
-        let mut sent = feed.send(&first.broker, DURING_REGION_LOSS_PERCENT).await;
+        let mut sent = feed.send(first, DURING_REGION_LOSS_PERCENT).await;
         wait_until_unread_at_most(first, sent * 3 / 4).await?;
         first.kill().await;
-        sent += feed.send(&first.broker, UNREAD_PERCENT).await;
+        sent += feed.send(first, UNREAD_PERCENT).await;
         let unread = first.broker.unread();
         let detail = format!("{FIRST_NAMESPACE} killed during {}; {unread} unread in its hub", count_of(sent, "event"));
         complete(StepName::RegionLost, detail);
@@ -221,7 +226,7 @@ impl Drill {
 
         feed.sending_groups -= 1;
         standby.start();
-        let sent = feed.send(&standby.broker, TO_STANDBY_PERCENT).await;
+        let sent = feed.send(standby, TO_STANDBY_PERCENT).await;
         wait_until_unread_at_most(standby, 0).await?;
         let detail = format!(
             "{} sent to {STANDBY_NAMESPACE} and processed, with sequence numbers from 0",
@@ -241,14 +246,14 @@ impl Drill {
         complete(StepName::RegionRecovered, detail);
 
         first.start();
-        let sent = feed.send(&standby.broker, DURING_RECOVERY_PERCENT).await;
+        let sent = feed.send(standby, DURING_RECOVERY_PERCENT).await;
         wait_until_unread_at_most(first, 0).await?;
         wait_until_unread_at_most(standby, 0).await?;
         let detail =
             format!("{FIRST_NAMESPACE} has caught up during {} to {STANDBY_NAMESPACE}", count_of(sent, "event"));
         complete(StepName::BothRegionsActive, detail);
 
-        let sent = feed.send(&first.broker, REMAINING_PERCENT).await;
+        let sent = feed.send(first, REMAINING_PERCENT).await;
         wait_until_unread_at_most(first, 0).await?;
         complete(
             StepName::Failback,
@@ -295,7 +300,8 @@ struct Feed<'a> {
 impl Feed<'_> {
     /// Sends this percentage of the events, without those of devices that no longer send. Returns the number of sent events, with
     /// the invalid ones.
-    async fn send(&mut self, hub: &Hub, percent: u64) -> u64 {
+    async fn send(&mut self, region: &Region<Hub>, percent: u64) -> u64 {
+        let hub = &region.broker;
         let before = hub.incoming();
         let valid = usize::try_from(self.events * percent / 100).unwrap_or(usize::MAX);
         for event in self.devices.simulator.by_ref().take(valid) {
@@ -310,6 +316,7 @@ impl Feed<'_> {
             let invalid = self.invalid_events.following(&event);
             for sent in [event].into_iter().chain(invalid) {
                 hub.send(sent).await;
+                region.statistics.received.fetch_add(1, Relaxed);
             }
         }
         hub.incoming() - before

@@ -25,6 +25,7 @@ use super::{
     process::{Process, StartInfo},
     reply::{self, Accepted, ReplyError},
     statistics::Statistics,
+    timeline::HappeningKind,
 };
 
 /// One instance of the function app.
@@ -103,6 +104,7 @@ impl Host {
             return std::future::pending().await;
         }
         self.instance.statistics.failed_attempts.fetch_add(1, Relaxed);
+        self.instance.statistics.happenings.record(HappeningKind::AttemptFailed, &failed.to_string(), 1);
         Err(failed)
     }
 
@@ -167,6 +169,7 @@ impl Host {
         let HttpResponse { status, content_type, body } = response?;
         if self.instance.kill_switch.disarm() {
             self.process.crash();
+            statistics.happenings.record(HappeningKind::HandlerKilled, name, 1);
             return Err("the handler was killed, and its reply was lost".into());
         }
         let accepted = match reply::read(status, content_type.as_deref(), &body, &function.dead_letters.name) {

@@ -13,6 +13,7 @@ use super::{
     broker::{Broker, PartitionAssignment},
     host::{Host, Instance},
     process::{LogSink, Process, State},
+    timeline::HappeningKind,
 };
 
 /// How long the platform takes to restart a stopped host. In Azure the partitions of the host stay owned for two minutes, in which
@@ -66,6 +67,7 @@ impl Instance {
             let statistics = Arc::clone(&instance.statistics);
             let on_restart = move || {
                 statistics.handler_restarts.fetch_add(1, Relaxed);
+                statistics.happenings.record(HappeningKind::HandlerRestarted, "", 1);
             };
             let process = Process::start(instance.start.clone(), log_sink, on_restart)
                 .map_err(|error| InstanceError::Failed(error.to_string()))?;
@@ -81,6 +83,7 @@ impl Instance {
                 HostEnd::HandlerFailed(reason) => {
                     print_message(format_args!("devicestate: the host stopped and is restarted: {reason}"));
                     instance.statistics.host_restarts.fetch_add(1, Relaxed);
+                    instance.statistics.happenings.record(HappeningKind::HostRestarted, &reason, 1);
                     sleep(HOST_RESTART_DELAY).await;
                 }
             }

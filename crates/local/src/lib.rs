@@ -19,7 +19,8 @@
 //! * Runs: `options`, `settings`, `app_folder`, `setup`, `region`, `feed` (the input, sent), `local_run` (a run in progress), `injected_faults`,
 //!   `demonstration` (the faults of the run without options), `run`, [`drill`] (the loss of a region).
 //! * Results: `statistics`, [`report`], `check` and `fold` (the expected documents), `monitor` and `metrics` (the telemetry file),
-//!   `documents`. `front` serves the addresses of a run without an end, `figures` are those of its page.
+//!   `documents`, [`timeline`](report::Timeline) (the counts and happenings over the time of a run). `front` serves the addresses
+//!   of a run without an end, `figures` are those of its page.
 
 mod app_folder;
 mod broker;
@@ -61,6 +62,7 @@ mod statistics;
 #[cfg(test)]
 mod test_host;
 mod throughput;
+mod timeline;
 mod timers;
 
 pub use documents::Documents;

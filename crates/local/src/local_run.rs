@@ -27,6 +27,7 @@ use crate::{
     setup::{RegionConfig, Setup},
     source::SourceError,
     statistics::Statistics,
+    timeline::HappeningKind,
 };
 
 /// Why a run ended before everything was processed.
@@ -158,6 +159,10 @@ impl<B: Broker> LocalRun<B> {
         let sending = feed.send(&**broker, statistics, stop.clone(), limit);
         let sent = while_running(region, stop.clone(), sending).await?;
         self.input_error = sent.err();
+        if limit == u64::MAX {
+            let detail = if self.feed.is_stopped { "by a signal" } else { "" };
+            self.statistics.happenings.record(HappeningKind::InputEnded, detail, 1);
+        }
         Ok(())
     }
 
@@ -215,6 +220,7 @@ impl<B: Broker> LocalRun<B> {
             input: self.input,
             telemetry: self.setup.telemetry.description,
             took,
+            timeline: self.region.sampler.timeline(),
             interrupted,
             expected: self.expected,
             partitions,

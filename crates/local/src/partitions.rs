@@ -14,6 +14,7 @@ use devicestate_engine::{
     clock::{Clock as _, System},
 };
 use devicestate_live::PartitionFigures;
+use devicestate_terminal::count_of;
 use tokio::task::JoinSet;
 
 use super::{
@@ -22,6 +23,7 @@ use super::{
     envelope::{self, Retry},
     host::{Host, InvocationError},
     hub::{BatchLimits, Hub, HubEvent, Sent},
+    timeline::HappeningKind,
 };
 
 impl Broker for Hub {
@@ -86,6 +88,8 @@ async fn pump(hub: Arc<Hub>, host: Arc<Host>, partition: usize, max_events: usiz
         let Some(events) = events else { return };
         limits.min_events = settings.min_event_batch_size.min(max_events);
         if let Some(mut delay) = host.instance.lease_switch.lose(events.len()) {
+            let lost = format!("partition {partition}, {}", count_of(events.len() as u64, "event"));
+            host.instance.statistics.happenings.record(HappeningKind::LeaseLost, &lost, 1);
             let old_call = async {
                 let _ = delay.wait_for(|is_released| *is_released).await;
                 owner.process(&events, false).await;

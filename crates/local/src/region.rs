@@ -18,6 +18,7 @@ use super::{
     instance::InstanceError,
     metrics::Metrics,
     statistics::Statistics,
+    timeline::{HappeningKind, Sampler},
     timers,
 };
 
@@ -44,6 +45,8 @@ pub(super) struct Region<B> {
     timers: Option<JoinHandle<()>>,
     shutdown: watch::Sender<Shutdown>,
     metrics: Metrics<B>,
+    /// Takes samples of the counters.
+    pub(super) sampler: Sampler,
 }
 
 impl<B: Broker> Region<B> {
@@ -51,6 +54,7 @@ impl<B: Broker> Region<B> {
     pub(super) fn new(template: Instance, broker: Arc<B>, instances: usize) -> Self {
         Self {
             statistics: Arc::clone(&template.statistics),
+            sampler: Sampler::start(&template.statistics),
             queue: template.queue.clone(),
             source: template.source.clone(),
             kill_switch: Arc::clone(&template.kill_switch),
@@ -68,6 +72,7 @@ impl<B: Broker> Region<B> {
     /// Starts the instances. Each reads its partitions from the checkpoint on.
     pub(super) fn start(&mut self) {
         self.shutdown.send_replace(Shutdown::Running);
+        self.statistics.happenings.record(HappeningKind::InstancesStarted, "", self.instances as u64);
         for index in 0..self.instances {
             let name = format!("{}/{index}", self.source.fully_qualified_namespace);
             let instance = Instance { name, ..self.template.clone() };
@@ -113,6 +118,7 @@ impl<B: Broker> Region<B> {
     /// Stops the hosts of the instances, as SIGTERM does: each waits for its running invocations, cancels retries, completes
     /// nothing more and kills its handler. What it waited for is delivered again.
     pub(super) async fn stop(&mut self) {
+        self.statistics.happenings.record(HappeningKind::InstancesStopped, "", self.instances as u64);
         self.end(Shutdown::Draining).await;
     }
 

@@ -15,12 +15,14 @@ pub use super::{
     injected_faults::InjectedFaults,
     options::Simulation,
     statistics::DeadLetteredMessage,
+    timeline::{Happening, HappeningKind, Sample, Timeline},
 };
 use super::{
     documents::Documents,
     sessions::queue::Counts,
     setup::SIMULATED_DRONES,
     statistics::{Batches, Statistics},
+    timeline::distribution,
 };
 
 /// The report of a run.
@@ -77,6 +79,9 @@ pub struct Report {
     /// The documents, if they are few.
     #[serde(skip)]
     pub shown_documents: Vec<Document>,
+    /// What happened, and when.
+    #[serde(skip)]
+    pub timeline: Timeline,
 }
 
 /// The source of the events.
@@ -237,6 +242,12 @@ pub struct Latencies {
     pub invocation: Quantiles,
     /// An event, from its enqueued time to the reply. Mostly the time in the hub if events are sent faster than they are read.
     pub event: Quantiles,
+    /// The invocations by their duration: the end of each range in milliseconds, and how many are in it.
+    #[serde(skip)]
+    pub invocations: Vec<(f64, u64)>,
+    /// The same of the events.
+    #[serde(skip)]
+    pub events: Vec<(f64, u64)>,
 }
 
 /// Two quantiles of a distribution.
@@ -272,6 +283,7 @@ pub(super) struct RunResult<'a> {
     pub(super) input: InputReport,
     pub(super) telemetry: String,
     pub(super) took: Duration,
+    pub(super) timeline: Timeline,
     pub(super) interrupted: bool,
     pub(super) expected: Option<u64>,
     pub(super) partitions: Option<usize>,
@@ -291,7 +303,7 @@ pub(super) async fn build(statistics: &Statistics, result: RunResult<'_>) -> Rep
     let RunResult {
         input, telemetry, took, interrupted, expected, partitions, session_queue, instances, state, ..
     } = result;
-    let RunResult { documents, dead_letter_messages, failures, faults, check, .. } = result;
+    let RunResult { documents, dead_letter_messages, failures, faults, check, timeline, .. } = result;
     let Batches { count: batches, sum, repeated, lost, invocation, event, .. } = statistics.batches();
     let (devices, shown_documents) = count_documents(documents).await;
     let received = statistics.received.load(Relaxed);
@@ -330,7 +342,12 @@ pub(super) async fn build(statistics: &Statistics, result: RunResult<'_>) -> Rep
         },
         seconds: took.as_secs_f64(),
         events_per_second: sum.attempt.events as f64 / took.as_secs_f64(),
-        latency_ms: Latencies { invocation: quantiles(&invocation), event: quantiles(&event) },
+        latency_ms: Latencies {
+            invocation: quantiles(&invocation),
+            event: quantiles(&event),
+            invocations: distribution(&invocation),
+            events: distribution(&event),
+        },
         partitions,
         session_queue,
         instances,
@@ -342,6 +359,7 @@ pub(super) async fn build(statistics: &Statistics, result: RunResult<'_>) -> Rep
         check,
         failures,
         shown_documents,
+        timeline,
     }
 }
 

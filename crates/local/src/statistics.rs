@@ -13,7 +13,11 @@ use devicestate_engine::record::{BatchRecord, DeadLetterQueueRecord, Record};
 use hdrhistogram::Histogram;
 use serde::{Deserialize, Serialize};
 
-use super::{hub::HubEvent, sessions::queue::Delivery};
+use super::{
+    hub::HubEvent,
+    sessions::queue::Delivery,
+    timeline::{HappeningKind, Happenings},
+};
 
 /// Counters of a run.
 pub(super) struct Statistics {
@@ -31,6 +35,8 @@ pub(super) struct Statistics {
     pub(super) handler_restarts: AtomicU64,
     /// Restarts of hosts whose handler failed too often.
     pub(super) host_restarts: AtomicU64,
+    /// What happened, and when.
+    pub(super) happenings: Happenings,
     batches: Mutex<Batches>,
     dead_lettered_messages: Mutex<Vec<DeadLetteredMessage>>,
     /// The dead-letter queue, by the last record of a timer function.
@@ -83,6 +89,7 @@ impl Statistics {
             failed_attempts: AtomicU64::new(0),
             handler_restarts: AtomicU64::new(0),
             host_restarts: AtomicU64::new(0),
+            happenings: Happenings::new(),
             batches: Mutex::new(Batches {
                 count: 0,
                 sum: BatchRecord::default(),
@@ -170,6 +177,9 @@ impl Statistics {
                     sum.applied += record.applied;
                     sum.superseded += record.superseded;
                     sum.dead_lettered += record.dead_lettered;
+                    if record.dead_lettered > 0 {
+                        self.happenings.record(HappeningKind::DeadLettered, "", record.dead_lettered);
+                    }
                     sum.unrecognized += record.unrecognized;
                     sum.ignored += record.ignored;
                     sum.attempt.records += record.attempt.records;
@@ -180,11 +190,8 @@ impl Statistics {
                 Record::DeadLetterQueue(record) => {
                     *self.dead_letter_queue.lock().unwrap_or_else(PoisonError::into_inner) = Some(record);
                 }
-                Record::DeadLetter(_)
-                | Record::Start(_)
-                | Record::DeviceSilent(_)
-                | Record::DeviceBack(_)
-                | Record::SilenceWatch(_) => {}
+                Record::DeadLetter(record) => self.happenings.record_issue(&record.issue),
+                Record::Start(_) | Record::DeviceSilent(_) | Record::DeviceBack(_) | Record::SilenceWatch(_) => {}
             }
         }
     }
@@ -200,7 +207,13 @@ impl Statistics {
         let new = batches.advance(partition, events);
         batches.lost += new;
         drop(batches);
+        self.happenings.record(HappeningKind::BatchLost, &format!("partition {partition}"), new);
         self.processed.fetch_add(new, Relaxed);
+    }
+
+    /// Returns how many events became dead letters.
+    pub(super) fn dead_lettered(&self) -> u64 {
+        self.batches.lock().unwrap_or_else(PoisonError::into_inner).sum.dead_lettered
     }
 
     pub(super) fn batches(&self) -> Batches {

@@ -1,6 +1,6 @@
 //! Continuation tokens: where the next page of a list starts.
 //!
-//! A token is opaque to callers and has no state in the handler, so it survives restarts. It is no secret and no permission: a
+//! A token is opaque to callers and has no state in the handler, so it survives restarts. It is neither a secret nor a permission: a
 //! forged one gives nothing that the list without a token does not. Its hash finds tokens that were changed by mistake, or are
 //! of another query.
 

@@ -1,6 +1,6 @@
 //! The read API: answers requests for the state of devices from the store of their documents.
 //!
-//! It knows no HTTP server. The handler answers invocations of the host's HTTP trigger with it, and requests on a port; the live
+//! It has no HTTP server: callers pass it the parts of a request. The handler answers invocations of the host's HTTP trigger with it, and requests on a port; the live
 //! page uses it, too.
 //!
 //! * [`filter`]: the language of the parameter `where`.

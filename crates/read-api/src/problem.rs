@@ -45,6 +45,7 @@ impl Problem {
     fn new(status: u16, detail: impl Into<String>) -> Self {
         let title = match status {
             400 => "Bad Request",
+            403 => "Forbidden",
             404 => "Not Found",
             405 => "Method Not Allowed",
             429 => "Too Many Requests",
@@ -63,6 +64,12 @@ impl Problem {
     #[must_use]
     pub fn bad_request(detail: impl Into<String>) -> Self {
         Self::new(400, detail)
+    }
+
+    /// The caller may not send requests.
+    #[must_use]
+    pub fn forbidden(detail: impl Into<String>) -> Self {
+        Self::new(403, detail)
     }
 
     /// A parameter is unknown, repeated or invalid.
@@ -128,9 +135,12 @@ impl Problem {
     }
 
     /// The answer took too long.
-    pub(crate) fn timeout(budget: Duration) -> Self {
-        let detail =
-            format!("the store has not answered within {} s: try again, or select fewer devices", budget.as_secs_f64());
+    #[must_use]
+    pub fn timeout(budget: Duration) -> Self {
+        let detail = format!(
+            "the store has not answered within {} s: try again, or select fewer devices",
+            budget.as_secs_f64().ceil()
+        );
         Self { retry_after: Some(1), ..Self::new(503, detail) }
     }
 

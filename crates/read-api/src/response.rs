@@ -15,7 +15,7 @@ pub struct Response {
     pub body: String,
 }
 
-/// An answer that is no problem.
+/// An answer that is not a problem.
 pub(crate) enum Content {
     /// The body, and the tag of its state if there is one.
     Body { body: String, etag: Option<String> },

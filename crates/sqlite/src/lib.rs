@@ -7,7 +7,8 @@
 //!
 //! * `database`: the file and its transactions. `connection`: how it is opened, and its schema. `error`: its
 //!   failures. `open_files`: whether it is still at its path. `store`: the documents, with
-//!   `store/scan` (reads all rows) and `store/filtered` (applies a filter to a text). `queue`: the dead letters.
+//!   `store/scan` (reads all rows) and `store/filtered` (applies a filter to a text, after
+//!   `store/quick`). `queue`: the dead letters.
 
 mod connection;
 mod database;

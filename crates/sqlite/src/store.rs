@@ -1,6 +1,7 @@
 //! State documents in an SQLite file, which several handler processes of one machine may share.
 
 mod filtered;
+mod quick;
 mod scan;
 
 use std::sync::{

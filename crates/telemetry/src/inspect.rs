@@ -3,6 +3,7 @@
 
 mod fields;
 mod issues;
+mod readings;
 mod report;
 
 use std::{
@@ -17,15 +18,22 @@ use devicestate_engine::{
     failure::Failure,
     processor::{InspectedRecord, inspect},
     telemetry::{RecordTime, Telemetry},
-    text::iso8601,
+    text::{first_chars, iso8601},
 };
 use serde_json::Value;
 
 use fields::{Fields, Origins};
-pub use report::{EventReport, Issue, Outcome, ReadingReport, RecordReport, Summary, TimeReport, UnusedField};
+pub use issues::without_values;
+use readings::Readings;
+pub use report::{
+    EventReport, Issue, Outcome, ReadingReport, ReadingSummary, RecordReport, Summary, TimeReport, UnusedField,
+};
 
 /// The most different issues that are counted apart. The others are counted together.
 const MAX_ISSUES: usize = 100;
+
+/// The most characters of a body that are kept as an example.
+const MAX_EXAMPLE_CHARS: usize = 300;
 
 /// The most devices that are counted.
 const MAX_DEVICES: usize = 1_000_000;
@@ -48,6 +56,7 @@ pub struct Inspector {
     /// The names of readings in the telemetry file that no record had so far.
     missing: BTreeSet<String>,
     fields: Fields,
+    readings: Readings,
     summary: Summary,
     /// By what is the same in issues that differ only by values.
     issues: BTreeMap<String, Issue>,
@@ -65,6 +74,7 @@ impl Inspector {
             decoder: Decoder { telemetry, max_readings },
             missing: reading_names,
             fields: Fields::default(),
+            readings: Readings::default(),
             summary: Summary::default(),
             issues: BTreeMap::new(),
             devices: HashSet::new(),
@@ -85,7 +95,7 @@ impl Inspector {
             Outcome::DeadLettered => &mut self.summary.dead_lettered,
         } += 1;
         for record in &records {
-            self.count_record(record, number);
+            self.count_record(record, event, number);
         }
         let origins = self.fields.add(&self.decoder, event, &records, is_wanted);
         let report = |(index, record)| record_report(record, event, origins.get(index));
@@ -97,13 +107,14 @@ impl Inspector {
         })
     }
 
-    fn count_record(&mut self, record: &InspectedRecord, event: u64) {
+    fn count_record(&mut self, record: &InspectedRecord, event: &Event, number: u64) {
         self.summary.records += 1;
         match record {
             InspectedRecord::Decoded(decoded) => {
                 if self.devices.len() < MAX_DEVICES {
                     self.devices.insert(self.hasher.hash_one(&decoded.device_id));
                 }
+                self.readings.add(&decoded.readings);
                 self.summary.unusable_times += u64::from(decoded.time == RecordTime::Unusable);
                 if !self.missing.is_empty() {
                     for reading in &decoded.readings {
@@ -112,12 +123,17 @@ impl Inspector {
                 }
             }
             InspectedRecord::Failed(failure) => {
-                let mut key = issues::without_values(&failure.issue);
+                let mut key = without_values(&failure.issue);
                 let mut issue = failure.issue.as_str();
                 if !self.issues.contains_key(&key) && self.issues.len() >= MAX_ISSUES {
                     (key, issue) = (String::new(), "other issues");
                 }
-                let new = || Issue { issue: issue.to_owned(), records: 0, first_event: event };
+                let new = || Issue {
+                    issue: issue.to_owned(),
+                    records: 0,
+                    first_event: number,
+                    example: first_chars(&String::from_utf8_lossy(&event.body), MAX_EXAMPLE_CHARS),
+                };
                 self.issues.entry(key).or_insert_with(new).records += 1;
             }
             InspectedRecord::Unrecognized(_) | InspectedRecord::Ignored => {}
@@ -129,7 +145,10 @@ impl Inspector {
     pub fn finish(self) -> Summary {
         let mut issues: Vec<_> = self.issues.into_values().collect();
         issues.sort_by_key(|issue| (std::cmp::Reverse(issue.records), issue.first_event));
+        let (readings, other_readings) = self.readings.finish();
         Summary {
+            readings,
+            other_readings,
             devices: self.devices.len() as u64,
             issues,
             unused_fields: self.fields.unused(),

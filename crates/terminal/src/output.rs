@@ -209,6 +209,12 @@ impl CommandError {
 
     /// Returns the message without the program's name.
     #[must_use]
+    pub fn message(&self) -> &str {
+        &self.message
+    }
+
+    /// Returns the message without the program's name.
+    #[must_use]
     pub fn into_message(self) -> String {
         self.message
     }

@@ -11,7 +11,7 @@ use devicestate_local::{
 };
 use devicestate_terminal::{Table, count_of};
 
-use crate::cli::{devices::documents_table, program};
+use crate::cli::{dead_letters::shell_quoted, devices::documents_table, program};
 
 /// The report as tables.
 pub(super) struct Tables<'a>(pub(super) &'a Report);
@@ -40,29 +40,41 @@ impl fmt::Display for Tables<'_> {
             None if report.failures.error.is_some() => writeln!(f, "CHECK: not run (the run stopped early)\n")?,
             None => writeln!(f, "CHECK: not run (use --check)\n")?,
         }
-        let (state, program) = (report.state.display(), program());
-        let settings = decoding_settings(&report.telemetry);
+        let state = report.state.display();
+        let (devices, dead_letters) = (list_devices(report), list_dead_letters(report));
         if report.state_store == "sqlite" {
             writeln!(f, "Documents and dead letters: {state}")?;
-            writeln!(f, "Inspect them with:          {program} devices list --state {state}")?;
-            if report.dead_letter_messages > 0 {
-                writeln!(f, "                            {settings}{program} dead-letters list --state {state}")?;
-            }
-            return Ok(());
+            writeln!(f, "Inspect them with:          {}", devices.unwrap_or_default())?;
+            return dead_letters.map_or(Ok(()), |command| writeln!(f, "                            {command}"));
         }
         writeln!(f, "Dead letters:      {state}")?;
-        if report.dead_letter_messages > 0 {
-            writeln!(f, "Inspect them with: {settings}{program} dead-letters list --state {state}")?;
+        if let Some(command) = dead_letters {
+            writeln!(f, "Inspect them with: {command}")?;
         }
-        if report.state_store == "memory" {
-            return Ok(());
-        }
-        writeln!(f, "Inspect the documents, with the same settings: {program} devices list")
+        devices.map_or(Ok(()), |command| writeln!(f, "Inspect the documents, with the same settings: {command}"))
     }
 }
 
+/// Returns the command that lists the documents, if they are stored.
+pub(super) fn list_devices(report: &Report) -> Option<String> {
+    let program = program();
+    match report.state_store {
+        "sqlite" => {
+            Some(format!("{program} devices list --state {}", shell_quoted(&report.state.display().to_string())))
+        }
+        "memory" => None,
+        _ => Some(format!("{program} devices list")),
+    }
+}
+
+/// Returns the command that lists the dead letters, if there are any.
+pub(super) fn list_dead_letters(report: &Report) -> Option<String> {
+    let (settings, state) = (decoding_settings(&report.telemetry), shell_quoted(&report.state.display().to_string()));
+    (report.dead_letter_messages > 0).then(|| format!("{settings}{} dead-letters list --state {state}", program()))
+}
+
 /// The description of the input.
-struct InputLine<'a>(&'a InputReport);
+pub(super) struct InputLine<'a>(pub(super) &'a InputReport);
 
 impl fmt::Display for InputLine<'_> {
     fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
@@ -123,47 +135,64 @@ fn event_table(events: &Events) -> Table {
 }
 
 fn run_table(report: &Report) -> Table {
-    let mut run = Table::new(["RUN", ""]);
-    run.row(["devices".to_owned(), report.devices.to_string()]);
-    if let Some(partitions) = report.partitions {
-        run.row(["partitions".to_owned(), partitions.to_string()]);
+    let mut table = Table::new(["RUN", ""]);
+    for row in run_rows(report) {
+        table.row(row);
     }
-    if let Some(SessionQueueReport { sessions, deliveries, redeliveries, .. }) = &report.session_queue {
-        run.row(["sessions".to_owned(), sessions.to_string()]);
-        run.row(["deliveries".to_owned(), deliveries.to_string()]);
-        optional_row(&mut run, "redeliveries", *redeliveries);
-    }
-    run.row(["instances".to_owned(), report.instances.to_string()]);
-    run.row(["batches".to_owned(), report.batches.to_string()]);
-    optional_row(&mut run, "failed attempts", report.failed_attempts);
-    optional_row(&mut run, "handler restarts", report.handler_restarts);
-    optional_row(&mut run, "host restarts", report.host_restarts);
-    run.row(["store operations per event".to_owned(), format!("{:.4}", report.store_operations.per_event)]);
-    let Operations { conflicts, retries, request_units, .. } = report.store_operations.total;
-    optional_row(&mut run, "write conflicts", conflicts);
-    optional_row(&mut run, "store retries", retries);
-    if request_units > 0.0 {
-        run.row(["request units".to_owned(), format!("{request_units:.2}")]);
-    }
-    if let Some(DeadLetterQueueRecord { messages, oldest_age_ms, .. }) = &report.dead_letter_queue {
-        run.row(["messages in the dead-letter queue".to_owned(), messages.to_string()]);
-        if let Some(age) = oldest_age_ms {
-            run.row(["  age of the oldest, seconds".to_owned(), (age / 1_000).to_string()]);
+    table
+}
+
+/// Returns what is known of a run, apart from its events.
+pub(super) fn run_rows(report: &Report) -> Vec<[String; 2]> {
+    fn push_count(rows: &mut Vec<[String; 2]>, name: &str, count: u64) {
+        if count > 0 {
+            rows.push([name.to_owned(), count.to_string()]);
         }
     }
-    run.row(["duration, seconds".to_owned(), format!("{:.3}", report.seconds)]);
-    run.row(["events per second".to_owned(), format!("{:.0}", report.events_per_second)]);
+
+    let mut run = Vec::new();
+    run.push(["devices".to_owned(), report.devices.to_string()]);
+    if let Some(partitions) = report.partitions {
+        run.push(["partitions".to_owned(), partitions.to_string()]);
+    }
+    if let Some(SessionQueueReport { sessions, deliveries, redeliveries, .. }) = &report.session_queue {
+        run.push(["sessions".to_owned(), sessions.to_string()]);
+        run.push(["deliveries".to_owned(), deliveries.to_string()]);
+        push_count(&mut run, "redeliveries", *redeliveries);
+    }
+    run.push(["instances".to_owned(), report.instances.to_string()]);
+    run.push(["batches".to_owned(), report.batches.to_string()]);
+    push_count(&mut run, "failed attempts", report.failed_attempts);
+    push_count(&mut run, "handler restarts", report.handler_restarts);
+    push_count(&mut run, "host restarts", report.host_restarts);
+    run.push(["store operations per event".to_owned(), format!("{:.4}", report.store_operations.per_event)]);
+    let Operations { conflicts, retries, request_units, .. } = report.store_operations.total;
+    push_count(&mut run, "write conflicts", conflicts);
+    push_count(&mut run, "store retries", retries);
+    if request_units > 0.0 {
+        run.push(["request units".to_owned(), format!("{request_units:.2}")]);
+    }
+    if let Some(DeadLetterQueueRecord { messages, oldest_age_ms, .. }) = &report.dead_letter_queue {
+        run.push(["messages in the dead-letter queue".to_owned(), messages.to_string()]);
+        if let Some(age) = oldest_age_ms {
+            run.push(["  age of the oldest, seconds".to_owned(), (age / 1_000).to_string()]);
+        }
+    }
+    run.push(["duration, seconds".to_owned(), format!("{:.3}", report.seconds)]);
+    run.push(["events per second".to_owned(), format!("{:.0}", report.events_per_second)]);
     let latencies = [("invocation", &report.latency_ms.invocation), ("enqueued to reply", &report.latency_ms.event)];
     for (name, quantiles) in latencies {
-        run.row([format!("{name}, p50, ms"), format!("{:.2}", quantiles.p50)]);
-        run.row([format!("{name}, p99, ms"), format!("{:.2}", quantiles.p99)]);
+        run.push([format!("{name}, p50, ms"), format!("{:.2}", quantiles.p50)]);
+        run.push([format!("{name}, p99, ms"), format!("{:.2}", quantiles.p99)]);
     }
     run
 }
 
+/// Limits the messages of the dead-letter sub-queue that a report shows.
+pub(super) const MAX_SHOWN_MESSAGES: usize = 20;
+
 /// The messages in the dead-letter sub-queue. The first ones show the cause.
 fn sub_queue_table(messages: &[DeadLetteredMessage]) -> Table {
-    const MAX_SHOWN_MESSAGES: usize = 20;
     let mut table =
         Table::new(["IN THE SUB-QUEUE: SESSION", "MESSAGE", "SEQUENCE NUMBER", "DELIVERIES", "LAST REASON"]);
     for message in messages.iter().take(MAX_SHOWN_MESSAGES) {

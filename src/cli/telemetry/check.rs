@@ -55,6 +55,10 @@ pub(super) struct Options {
     /// Show the first N events; the summary is of all
     #[arg(long, value_name = "N", default_value_t = 10, help_heading = "Output")]
     limit: u64,
+    // The page is drawn by a crate that the deployed build does not have.
+    #[cfg(feature = "local")]
+    #[command(flatten)]
+    html: crate::cli::report_page::HtmlOption,
     #[command(flatten)]
     output: OutputOption,
 }
@@ -81,6 +85,8 @@ pub(super) struct Check {
 impl Options {
     pub(super) async fn run(self) -> Result<(), CommandError> {
         let Loaded { telemetry: LoadedTelemetry { telemetry, description, .. }, max_readings, names } = self.load()?;
+        #[cfg(feature = "local")]
+        let page_file = self.html.open()?;
         let limit = self.limit;
         let inspected = Inspected { inspector: Inspector::new(telemetry, max_readings, names), events: Vec::new() };
         let inspected = visit_events(&self.events.events, inspected, move |inspected, event| {
@@ -99,6 +105,12 @@ impl Options {
         if check.summary.events == 0 {
             warn("the file has no events");
         }
+        #[cfg(feature = "local")]
+        let result = crate::cli::report_page::write_page(
+            page_file,
+            |result| super::page::page(&self.events.events.display().to_string(), &check, result),
+            result,
+        );
         result
     }
 

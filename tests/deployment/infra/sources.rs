@@ -17,6 +17,7 @@ const MAIN: &str = "infra/main.bicep";
 /// The functions of the app.
 pub(crate) const FUNCTIONS: [&str; 4] = [
     "DeadLetterWatchFunction/function.json",
+    "DevicesFunction/function.json",
     "RawTelemetryFunction/function.json",
     "SessionTelemetryFunction/function.json",
     "SilenceWatchFunction/function.json",

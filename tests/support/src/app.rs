@@ -29,6 +29,9 @@ pub const DEAD_LETTER_MONITOR: &str = "DeadLetterWatchFunction";
 /// The name of the silence watch, another timer function.
 pub const SILENCE_WATCH: &str = "SilenceWatchFunction";
 
+/// The name of the function with the HTTP trigger, which answers requests for the state of devices.
+pub const DEVICES: &str = "DevicesFunction";
+
 /// The file with the standard output of the handlers.
 const LOG: &str = "stdout.log";
 
@@ -46,7 +49,7 @@ impl App {
     /// Creates the app that ships, with its documents in an SQLite file. Its devices are drones.
     pub fn shipped() -> Self {
         let app = Self::empty();
-        for function in [FUNCTION, SESSIONS, DEAD_LETTER_MONITOR, SILENCE_WATCH] {
+        for function in [FUNCTION, SESSIONS, DEAD_LETTER_MONITOR, SILENCE_WATCH, DEVICES] {
             app.add_function(function, &repository_file(&format!("{function}/function.json")));
         }
         app
@@ -148,10 +151,28 @@ impl App {
 
     /// Starts the handler with the port in this environment variable.
     pub fn start_with(&self, port_setting: &str) -> Handler<'_> {
+        self.start_as(|command, port| {
+            command.env(port_setting, port);
+        })
+    }
+
+    /// Starts the handler with the read API on a port of its own, which is returned.
+    pub fn start_with_api(&self) -> (Handler<'_>, u16) {
+        let mut api_port = 0;
+        let handler = self.start_as(|command, port| {
+            api_port = free_port();
+            command.env("FUNCTIONS_CUSTOMHANDLER_PORT", port).args(["--api", &api_port.to_string()]);
+        });
+        (handler, api_port)
+    }
+
+    fn start_as(&self, mut configure: impl FnMut(&mut Command, &str)) -> Handler<'_> {
         // Another process may take the free port before the handler uses it.
         for _ in 0..5 {
             let port = free_port();
-            let mut handler = Handler::new(self, port, self.command().env(port_setting, port.to_string()));
+            let mut command = self.command();
+            configure(&mut command, &port.to_string());
+            let mut handler = Handler::new(self, port, &mut command);
             if handler.wait_until_ready() {
                 return handler;
             }

@@ -25,6 +25,7 @@ pub mod program;
 pub mod record_schema;
 mod recording;
 mod reply;
+pub mod report_page;
 pub mod session_message;
 
 use std::{
@@ -35,7 +36,7 @@ use std::{
 
 use serde_json::Value;
 
-pub use app::{App, DEAD_LETTER_MONITOR, FUNCTION, Handler, SESSIONS, SILENCE_WATCH, pause};
+pub use app::{App, DEAD_LETTER_MONITOR, DEVICES, FUNCTION, Handler, SESSIONS, SILENCE_WATCH, pause};
 pub use dead_letter_schema::read_dead_letter;
 pub use envelope::{Batch, EVENT_HUB, Event, NAMESPACE, TIME_ZERO_MS, retry_context};
 pub use event_stream::EventStream;

@@ -1,7 +1,7 @@
 //! The load driver: invokes a custom handler as the Functions host does, as fast as it replies, and compares its counts
 //! with the events sent.
 //!
-//! `cargo run --release --package devicestate-load -- --url http://127.0.0.1:7071`. See docs/contribute/load-driver.md.
+//! `cargo run --release --package devicestate-load -- --url http://127.0.0.1:7071`. See tools/load/README.md.
 //!
 //! Begin with `drive`, the closed loop of a run.
 //!

@@ -9,7 +9,7 @@ use hyper::{Uri, http::uri::Scheme};
 /// Each connection is a partition with its own devices: one batch is in flight, and the next one is sent after the reply.
 /// Every event is newer than all before it, so the handler must apply each one; its own counts are compared with the
 /// events sent. At the end each connection's last batch is sent again, and all of its events must be superseded.
-/// docs/contribute/load-driver.md describes the requests.
+/// tools/load/README.md describes the requests.
 #[derive(Debug, Clone, Parser)]
 #[command(
     name = "load",

@@ -133,8 +133,11 @@ impl Condition {
             // The order of booleans is not documented.
             Scalar::Boolean(value) => {
                 let accepted = [false, true].into_iter().filter(|held| operator.accepts(held.cmp(value)));
-                let parts: Vec<_> = accepted.map(|held| format!("{field} = {held}")).collect();
-                self.text += &if parts.is_empty() { "false".to_owned() } else { format!("({})", parts.join(" OR ")) };
+                self.text += "(false";
+                for held in accepted {
+                    let _ = write!(self.text, " OR {field} = {held}");
+                }
+                self.text.push(')');
                 return;
             }
         };

@@ -140,6 +140,39 @@ pub struct TimerTrigger {
     pub use_monitor: bool,
 }
 
+/// An `httpTrigger` binding.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct HttpTrigger {
+    /// The name of the request in the request of the host.
+    pub name: String,
+    /// The path after the app's prefix, with parameters in braces. The default is the name of the function.
+    pub route: Option<String>,
+    /// Which key a caller needs.
+    #[serde(default)]
+    pub auth_level: AuthLevel,
+}
+
+/// The `authLevel` of an HTTP trigger: which key a caller needs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum AuthLevel {
+    /// None.
+    Anonymous,
+    /// A key of the function or of the host.
+    #[default]
+    Function,
+    /// The master key.
+    Admin,
+}
+
+/// An `http` output binding.
+#[derive(Debug, Clone, Deserialize)]
+pub struct HttpOutput {
+    /// The name of the answer in the reply, or [`RETURN_VALUE`].
+    pub name: String,
+}
+
 /// The name of an output binding whose value the host takes from `ReturnValue` of a reply, and never from `Outputs`.
 pub const RETURN_VALUE: &str = "$return";
 

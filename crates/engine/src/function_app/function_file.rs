@@ -6,8 +6,8 @@ use serde::Deserialize;
 use serde_json::{Map, Value};
 
 use super::{
-    Cardinality, DataType, EventHubTrigger, Function, FunctionAppError, RETURN_VALUE, RetryPolicy, ServiceBusTrigger,
-    TimerFunction, Trigger, any_case, read_json,
+    AuthLevel, Cardinality, DataType, EventHubTrigger, Function, FunctionAppError, HttpFunction, HttpOutput,
+    HttpTrigger, RETURN_VALUE, RetryPolicy, ServiceBusTrigger, TimerFunction, Trigger, any_case, read_json,
 };
 use crate::settings::Settings;
 
@@ -23,6 +23,7 @@ pub(super) struct FunctionFile {
 pub(super) enum Served {
     Telemetry(Box<Function>),
     Timer(TimerFunction),
+    Http(HttpFunction),
 }
 
 impl FunctionFile {
@@ -67,6 +68,9 @@ impl FunctionFile {
     /// Returns the function, if this handler serves functions with its trigger.
     pub(super) fn served(&self) -> Result<Option<Served>, FunctionAppError> {
         let Some(trigger) = self.trigger()? else {
+            if let Some(trigger) = self.binding("httpTrigger")? {
+                return self.http_function(trigger).map(|function| Some(Served::Http(function)));
+            }
             let timer = self.binding("timerTrigger")?;
             return Ok(timer.map(|trigger| Served::Timer(TimerFunction { name: self.name.clone(), trigger })));
         };
@@ -78,6 +82,30 @@ impl FunctionFile {
         let retry = retry.map_err(|error| self.invalid(format!("retry: {error}")))?.flatten();
         let function = Function { name: self.name.clone(), trigger, dead_letters, retry };
         Ok(Some(Served::Telemetry(function.into())))
+    }
+
+    /// Returns the function with this HTTP trigger.
+    fn http_function(&self, trigger: HttpTrigger) -> Result<HttpFunction, FunctionAppError> {
+        let HttpOutput { name: output } = self.binding("http")?.ok_or_else(|| {
+            self.invalid("an output binding of type \"http\" is missing: callers would get no answer".into())
+        })?;
+        Ok(HttpFunction { name: self.name.clone(), trigger, output })
+    }
+
+    /// Returns true if the function has an HTTP trigger. An error in its file must not keep events from being processed.
+    pub(super) fn has_http_trigger(&self) -> bool {
+        self.find("httpTrigger").is_some()
+    }
+
+    /// Returns why a function with an HTTP trigger is not safe.
+    pub(super) fn http_warning(&self, function: &HttpFunction) -> Option<String> {
+        (function.trigger.auth_level == AuthLevel::Anonymous).then(|| {
+            format!(
+                "the file {} has the authLevel \"anonymous\": anyone who knows the address can read the state of every \
+                 device; set `\"authLevel\": \"function\"`",
+                self.path.display()
+            )
+        })
     }
 
     /// Returns what the host would lose or change of this function's events, one line for each reason.
@@ -148,18 +176,22 @@ impl FunctionFile {
         }
     }
 
-    /// Returns the first binding of this type.
-    fn binding<T: for<'de> Deserialize<'de>>(&self, kind: &str) -> Result<Option<T>, FunctionAppError> {
-        let is_of_kind = |binding: &&Map<String, Value>| {
+    /// Returns the first binding of this type as JSON.
+    fn find(&self, kind: &str) -> Option<&Map<String, Value>> {
+        self.bindings.iter().find(|binding| {
             let value = any_case::member(binding, "type").and_then(Value::as_str);
             value.is_some_and(|value| value.eq_ignore_ascii_case(kind))
-        };
-        let Some(binding) = self.bindings.iter().find(is_of_kind) else { return Ok(None) };
+        })
+    }
+
+    /// Returns the first binding of this type.
+    fn binding<T: for<'de> Deserialize<'de>>(&self, kind: &str) -> Result<Option<T>, FunctionAppError> {
+        let Some(binding) = self.find(kind) else { return Ok(None) };
         let invalid = |reason: String| self.invalid(format!("the binding of type {kind:?}: {reason}"));
         let name = any_case::member(binding, "name").and_then(Value::as_str);
         if let Some(name) = name
             && !is_name(name, "")
-            && (name != RETURN_VALUE || kind != "queue")
+            && (name != RETURN_VALUE || !["queue", "http"].contains(&kind))
         {
             return Err(invalid(format!(
                 "the name {name:?} must be a letter and at most 127 letters and digits, or \"$return\" for an output"

@@ -53,6 +53,8 @@ pub struct Extensions {
     pub service_bus: ServiceBus,
     /// The Storage queues extension.
     pub queues: Queues,
+    /// The HTTP extension.
+    pub http: Http,
 }
 
 /// `extensions.eventHubs` of `host.json`, with the extension's defaults.
@@ -101,6 +103,20 @@ impl Default for ServiceBus {
             max_concurrent_calls_per_session: 1,
             session_idle_timeout: Duration::from_mins(1),
         }
+    }
+}
+
+/// `extensions.http` of `host.json`.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct Http {
+    /// The beginning of the path of every route; it may be empty.
+    pub route_prefix: String,
+}
+
+impl Default for Http {
+    fn default() -> Self {
+        Self { route_prefix: "api".to_owned() }
     }
 }
 

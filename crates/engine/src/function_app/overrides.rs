@@ -38,6 +38,13 @@ pub fn apply_overrides(settings: &Settings, host: &mut HostJson) -> Result<(), C
         "a duration such as 00:00:02",
         timespan::parse,
     )?;
+    let http = &mut host.extensions.http;
+    http.route_prefix = settings.parse(
+        "AzureFunctionsJobHost__extensions__http__routePrefix",
+        std::mem::take(&mut http.route_prefix),
+        "the beginning of a path",
+        |value| Some(value.to_owned()),
+    )?;
     Ok(())
 }
 

@@ -124,9 +124,8 @@ mod tests {
     use super::*;
     use crate::device_state::document_id;
 
-    fn document(fields: Value) -> Document {
-        let mut stored = json!({"id": "drone-7"});
-        stored.as_object_mut().expect("an object").extend(fields.as_object().expect("an object").clone());
+    fn document(mut stored: Value) -> Document {
+        stored["id"] = "drone-7".into();
         serde_json::from_value(stored).expect("a document")
     }
 

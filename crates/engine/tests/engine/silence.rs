@@ -340,6 +340,14 @@ async fn a_document_without_heard_is_as_old_as_its_newest_reading_and_others_are
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_document_whose_time_of_writing_is_unknown_is_examined_first() {
+    let rig = Rig::new();
+    // A store that did not record the time at that time.
+    rig.store.put_document(&document("a", version(0), &json!({"Battery": 0.5})), -T0).await;
+    assert_eq!(rig.at(THRESHOLD).run().await, ["silent a"]);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_store_that_fails_ends_the_run_and_the_next_one_examines_the_rest() {
     let rig = Rig::new();
     for number in 0..1_200 {

@@ -1,10 +1,10 @@
 //! The result of a drill.
 
-use std::path::PathBuf;
+use std::{path::PathBuf, time::Duration};
 
 use serde::Serialize;
 
-use crate::check::Check;
+use crate::{check::Check, report::Timeline};
 
 /// A completed step of a drill.
 #[derive(Debug, Clone, Serialize)]
@@ -14,6 +14,9 @@ pub struct Step {
     pub step: StepName,
     /// The result of the step, as text.
     pub detail: String,
+    /// When it was completed, since the start of the drill.
+    #[serde(skip)]
+    pub at: Duration,
 }
 
 /// The steps of a drill, in this order.
@@ -60,6 +63,12 @@ pub struct DrillReport {
     pub check: Check,
     /// The state files: the documents with the first region's dead letters, and the standby region's dead letters.
     pub state_files: Vec<PathBuf>,
+    /// What happened in the first region.
+    #[serde(skip)]
+    pub first_region: Timeline,
+    /// What happened in the standby region.
+    #[serde(skip)]
+    pub standby_region: Timeline,
 }
 
 impl DrillReport {

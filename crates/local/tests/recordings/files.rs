@@ -12,7 +12,7 @@ const NOT_COMPARED: &[(&str, &str)] = &[
     ("-many-admin-", "the stand-in does not call the admin endpoint"),
     ("-one-admin-", "the stand-in does not call the admin endpoint"),
     ("timer-admin-2", "the stand-in does not call the admin endpoint with an input"),
-    ("http-envelope-", "the app has no HTTP trigger"),
+    ("http-envelope-", "the stand-in host calls no HTTP trigger"),
     ("servicebus-binary-many-", "a Service Bus trigger must have cardinality one"),
     ("servicebus-string-many-", "a Service Bus trigger must have cardinality one"),
     ("servicebus-unset-many-", "a Service Bus trigger must have cardinality one"),

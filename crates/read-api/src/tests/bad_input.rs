@@ -118,7 +118,7 @@ async fn invalid_parameters_say_what_they_must_be() {
             "sort=id",
             "the parameter `sort` is unknown: this request has `silent`, `heardSince`, `prefix`, `id`, `where`, `select`, `limit`, `continuation`, `versions`",
         ),
-        ("lmit=5", "the parameter `lmit` is unknown: did you mean `limit`?"),
+        ("limits=5", "the parameter `limits` is unknown: did you mean `limit`?"),
     ] {
         assert_eq!(rig.problem("", query).await, (400, expected.to_owned()), "{query}");
     }

@@ -12,11 +12,12 @@ use serde::{
 };
 use serde_json::{Map, Value};
 
-use super::parse_document;
+use super::{parse_document, quick::QuickFilter};
 
 /// A filter with the parts of a document that it needs.
 pub(super) struct FilteredText<'a> {
     filter: &'a Filter,
+    quick: QuickFilter<'a>,
     parts: BTreeSet<&'a str>,
 }
 
@@ -27,13 +28,13 @@ impl<'a> FilteredText<'a> {
     pub(super) fn new(filter: &'a Filter) -> Self {
         let mut parts = BTreeSet::from(["id"]);
         add_parts(filter, &mut parts);
-        Self { filter, parts }
+        Self { filter, quick: QuickFilter::new(filter), parts }
     }
 
-    /// Returns the document if the filter selects it, or why it is invalid. Parts that the filter does not need are checked only in
-    /// documents that it selects.
+    /// Returns the document if the filter selects it, or why it is invalid. Of a document that the filter cannot select, it is not
+    /// checked whether it is valid.
     pub(super) fn select(&self, id: &str, text: &[u8]) -> Result<Option<Document>, String> {
-        if self.is_rejected(id, text) {
+        if !self.quick.may_select(id, text) || self.is_rejected(id, text) {
             return Ok(None);
         }
         let document = parse_document(id, text)?;
@@ -42,7 +43,8 @@ impl<'a> FilteredText<'a> {
 
     /// Returns whether the filter selects a document, which is valid as far as the filter needs it.
     pub(super) fn is_selected(&self, id: &str, text: &[u8]) -> bool {
-        self.reduced(text).is_some_and(|document| document.id == id && self.filter.matches(&document))
+        self.quick.may_select(id, text)
+            && self.reduced(text).is_some_and(|document| document.id == id && self.filter.matches(&document))
     }
 
     fn is_rejected(&self, id: &str, text: &[u8]) -> bool {

@@ -4,8 +4,9 @@
 const MARKERS: [&str; 7] =
     ["found ", "the record is ", "line ", "column ", "element ", "names the device ", "the device id "];
 
-/// Returns an issue without the values that it quotes.
-pub(super) fn without_values(issue: &str) -> String {
+/// Returns an issue without the values that it quotes, so that issues of the same kind are equal.
+#[must_use]
+pub fn without_values(issue: &str) -> String {
     let mut rest = issue;
     let mut text = String::with_capacity(issue.len());
     while let Some((start, marker)) = MARKERS.iter().filter_map(|marker| Some((rest.find(marker)?, marker))).min() {

@@ -114,7 +114,7 @@ pub struct ReadingReport {
 }
 
 /// The summary of all events.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Summary {
     /// The number of events.
@@ -139,6 +139,27 @@ pub struct Summary {
     pub unused_fields: Vec<UnusedField>,
     /// Readings of the telemetry file that no record has.
     pub unused_readings: Vec<String>,
+    /// The readings of all records, the most frequent first.
+    #[serde(skip)]
+    pub readings: Vec<ReadingSummary>,
+    /// Readings of further names, which are not in the list because there are too many.
+    #[serde(skip)]
+    pub other_readings: u64,
+}
+
+/// A reading in all records.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ReadingSummary {
+    /// The name.
+    pub name: String,
+    /// How many records have it.
+    pub records: u64,
+    /// The JSON types of its values, with `text` for a string.
+    pub types: Vec<&'static str>,
+    /// The least and the greatest number, if it has numbers.
+    pub range: Option<(f64, f64)>,
+    /// The first value as JSON, cut if it is long.
+    pub example: String,
 }
 
 /// A reason why records fail.
@@ -151,6 +172,9 @@ pub struct Issue {
     pub records: u64,
     /// The first event.
     pub first_event: u64,
+    /// The start of the first event's body.
+    #[serde(skip)]
+    pub example: String,
 }
 
 /// A field that has no effect.

@@ -7,7 +7,7 @@ use crate::counting::Part;
 /// The instructions of one round, by name of the part.
 pub(crate) type Counts = BTreeMap<String, u64>;
 
-/// How many percent more than the baseline a part may cost. docs/contribute/instruction-counts.md has the random variation.
+/// How many percent more than the baseline a part may cost. tools/bench/README.md has the random variation.
 const MAX_INCREASE_PERCENT: f64 = 5.0;
 
 /// How many percent less a part may cost before the baseline must be lowered.

@@ -1,5 +1,5 @@
 //! Compares the instructions of processing a batch, counted by valgrind, with the committed baseline
-//! `tools/bench/instructions.json`. See docs/contribute/instruction-counts.md.
+//! `tools/bench/instructions.json`. See tools/bench/README.md.
 
 mod comparison;
 mod counting;
