@@ -83,6 +83,7 @@ impl Options {
         let output = self.files.output.output;
         let simulation =
             Simulation { devices: devices as usize, events: u64::from(devices) * u64::from(events), encoding, seed };
+        let page_file = self.files.html.open(&[&self.files.state, &self.files.telemetry])?;
         let options = devicestate_local::Options {
             app_root: self.host.app_root,
             input: Input::Simulation(simulation),
@@ -100,7 +101,6 @@ impl Options {
             verbose: self.files.verbose,
             documents,
         };
-        let page_file = self.files.html.open()?;
         let mut number = 0;
         let on_step = |step: &Step| {
             number += 1;

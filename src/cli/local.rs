@@ -188,7 +188,10 @@ pub(super) fn documents(settings: &Settings) -> Result<Documents, ConfigError> {
     Ok(match &config {
         StoreConfig::Memory => Documents::Memory,
         StoreConfig::Sqlite(path) => Documents::Sqlite(path.clone()),
-        StoreConfig::Cosmos(cosmos) => Documents::Remote(config.name(), Arc::new(CosmosStore::new(cosmos.clone()))),
+        StoreConfig::Cosmos(cosmos) => {
+            let store = Arc::new(CosmosStore::new(cosmos.clone()));
+            Documents::Remote(config.name(), store, config.indexed_fields(settings)?)
+        }
     })
 }
 
@@ -209,6 +212,7 @@ impl Options {
         let front = front(self.input.listen, self.ui)?;
         let SessionOptions { sessions, max_delivery_count } = self.sessions;
         let output = self.files.output.output;
+        let page_file = self.files.html.open(&[&self.files.state, &self.files.telemetry])?;
         let options = devicestate_local::Options {
             app_root: self.host.app_root,
             input,
@@ -226,7 +230,6 @@ impl Options {
             verbose: self.files.verbose,
             documents,
         };
-        let page_file = self.files.html.open()?;
         let report = devicestate_local::run(options).await.map_err(CommandError::not_started)?;
         let result = check_report(&report);
         if report.events.received == 0 && result.is_ok() && !matches!(report.input, InputReport::Http) {

@@ -1,7 +1,7 @@
 //! What the HTML pages of `local`, `drill` and `telemetry check` share: the option `--html`, and the sections that several of them
 //! have.
 
-use std::path::PathBuf;
+use std::path::{self, PathBuf};
 
 use clap::Args;
 use devicestate_engine::{
@@ -26,9 +26,15 @@ pub(super) struct HtmlOption {
 }
 
 impl HtmlOption {
-    /// Opens the file before the command runs, because it may run for hours.
-    pub(super) fn open(&self) -> Result<Option<PageFile>, CommandError> {
-        self.html.as_deref().map(PageFile::open).transpose().map_err(CommandError::not_started)
+    /// Opens the file before the command runs, because it may run for hours. It may not be one of the other files of the command.
+    pub(super) fn open(&self, others: &[&Option<PathBuf>]) -> Result<Option<PageFile>, CommandError> {
+        let Some(html) = &self.html else { return Ok(None) };
+        let is_same = |other: &&PathBuf| path::absolute(html).ok() == path::absolute(other).ok();
+        if others.iter().copied().flatten().any(|other| is_same(&other)) {
+            let html = html.display();
+            return Err(CommandError::not_started(format!("--html names a file of another option: {html}")));
+        }
+        PageFile::open(html).map(Some).map_err(CommandError::not_started)
     }
 }
 

@@ -7,7 +7,7 @@ use devicestate_engine::{
     clock::System, processor::heard_every, queue::DeadLetterQueue, settings::Settings, silence::silent_after,
 };
 use devicestate_live::{Commands, DeadLetters, LiveServer, Poll};
-use devicestate_read_api::{IndexedFields, ReadApi};
+use devicestate_read_api::ReadApi;
 use devicestate_sqlite::{Database, OpenMode, SqliteQueue};
 use devicestate_terminal::{CommandError, interrupt::Interrupts, print, print_message, shell_quoted};
 
@@ -83,7 +83,8 @@ fn not_listening(port: u16, error: &std::io::Error) -> CommandError {
 /// Returns what the page shows of a store.
 fn page(config: &StoreConfig, settings: &Settings) -> Result<devicestate_live::Options, CommandError> {
     let store = open_store(config, OpenMode::ReadOnly).map_err(CommandError::not_started)?;
-    let api = ReadApi { store: Arc::clone(&store), indexed: IndexedFields::Every, clock: Arc::new(System) };
+    let indexed = config.indexed_fields(settings).map_err(CommandError::not_started)?;
+    let api = ReadApi { store: Arc::clone(&store), indexed, clock: Arc::new(System) };
     let (state, poll) = match config {
         StoreConfig::Sqlite(path) => (Some(path.clone()), Poll::LOCAL),
         StoreConfig::Memory | StoreConfig::Cosmos(_) => (None, Poll::COSMOS),

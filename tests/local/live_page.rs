@@ -7,7 +7,7 @@ use std::{
 
 use devicestate_sqlite::{Database, OpenMode};
 use devicestate_test_support::{EventStream, Framing, program::devicestate, request};
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::support::{Workspace, events, lines, signal};
 
@@ -23,6 +23,10 @@ impl Ui {
         let mut command = Command::new(devicestate());
         command.args(["ui", "--port", "0", "--state"]).arg(workspace.state()).current_dir(workspace.path(""));
         command.env("SilentAfter", "00:15:00");
+        Self::start_command(command)
+    }
+
+    fn start_command(mut command: Command) -> Self {
         let mut process = command.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().expect("the binary runs");
         let mut address = String::new();
         let output = process.stdout.as_mut().expect("a pipe");
@@ -31,6 +35,13 @@ impl Ui {
         let (port, token) = address.split_once("/?token=").expect("a token");
         let (port, token) = (port.parse().expect("a port"), token.to_owned());
         Self { process, port, token }
+    }
+
+    /// Gets JSON with the token.
+    fn get(&self, path: &str) -> Value {
+        let authorization = format!("Bearer {}", self.token);
+        let headers = [("Authorization", authorization.as_str())];
+        request(self.port, "GET", path, &headers, b"", Framing::Length).expect("an answer").json()
     }
 
     /// Ends the command by a signal and returns its exit code.
@@ -76,14 +87,9 @@ fn the_page_shows_what_other_processes_write_into_the_state_file() {
         (&changes["devices"][0]["id"], &changes["devices"][0]["readings"]["Battery"]),
         (&json!("d1"), &json!(0.5))
     );
-    let get = |path: &str| {
-        let authorization = format!("Bearer {}", ui.token);
-        let headers = [("Authorization", authorization.as_str())];
-        request(ui.port, "GET", path, &headers, b"", Framing::Length).expect("an answer").json()
-    };
-    let device = get("/live/device?id=d1");
+    let device = ui.get("/live/device?id=d1");
     assert_eq!(device["readings"][0]["history"].as_array().map(Vec::len), Some(2), "{device}");
-    let info = get("/live/info");
+    let info = ui.get("/live/info");
     assert_eq!((&info["store"], &info["silentAfterMs"]), (&json!("sqlite"), &json!(900_000)), "{info}");
     assert_eq!(ui.end("-INT"), Some(0));
 }
@@ -104,4 +110,17 @@ fn a_page_that_cannot_start_says_why() {
     let (code, error) = ui_error(&["--port", &ui.port.to_string(), "--state", state.to_str().expect("text")]);
     assert!(code == Some(2) && error.contains("--port 0"), "{error}");
     assert_eq!(ui.end("-TERM"), Some(0));
+}
+
+#[test]
+fn the_read_api_of_a_page_over_cosmos_db_refuses_fields_that_are_not_indexed() {
+    let mut command = Command::new(devicestate());
+    command.args(["ui", "--port", "0", "--store", "cosmos"]).env("CosmosIndexedPaths", "/Heard/?");
+    // It asks nothing of the account, and not one is at this address.
+    command.env("CosmosConnection", "AccountEndpoint=https://127.0.0.1:1/;AccountKey=a2V5");
+    let ui = Ui::start_command(command);
+    let refused = ui.get("/api/devices?where=battery%3C0.2");
+    let detail = refused["detail"].as_str().expect("text");
+    assert!(refused["status"] == 400 && detail.contains("cosmosIndexedPaths"), "{refused}");
+    assert_eq!(ui.end("-INT"), Some(0));
 }

@@ -52,6 +52,25 @@ fn the_page_of_the_demonstration_has_the_numbers_of_the_report_and_what_happened
     let error = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.code() == Some(2) && error.contains("is not an HTML page"), "{error}");
     assert_eq!(fs::read_to_string(other).expect("the file"), "mine");
+    let state = workspace.state();
+    let before = fs::read(&state).expect("the state");
+    let output = workspace.local(&["--html", state.to_str().expect("text")]).output().expect("the binary runs");
+    let error = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.code() == Some(2) && error.contains("--html names a file of another option"), "{error}");
+    assert_eq!(fs::read(&state).expect("the state"), before);
+}
+
+#[test]
+fn a_page_does_not_replace_a_file_that_the_run_has_written() {
+    let workspace = Workspace::new();
+    let input = workspace.write("input.jsonl", lines(&[json!({"deviceId": "d1", "battery": 0.5})]));
+    let (link, input) = (workspace.path("link.html"), input.to_str().expect("text"));
+    std::os::unix::fs::symlink(workspace.state(), &link).expect("a link");
+    let arguments = ["--file", input, "--html", link.to_str().expect("text")];
+    let output = workspace.local(&arguments).output().expect("the binary runs");
+    let error = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.code() == Some(1) && error.contains("written something else into it"), "{error}");
+    assert_eq!(workspace.documents().len(), 1);
 }
 
 #[test]

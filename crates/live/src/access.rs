@@ -8,7 +8,7 @@ use std::sync::Arc;
 use axum::{
     Router,
     extract::{Request, State},
-    http::{HeaderMap, HeaderName, HeaderValue, StatusCode, Uri, header},
+    http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Uri, header},
     middleware::{Next, from_fn_with_state},
     response::{IntoResponse as _, Response},
 };
@@ -48,11 +48,13 @@ impl Access {
     /// Returns whether a host, with its port, is this server under a name that no other machine can have.
     fn is_this_server(&self, host: &str) -> bool {
         let name = host.strip_suffix(&format!(":{}", self.port));
+        // The port of HTTP is left out.
+        let name = name.or_else(|| (self.port == 80).then_some(host));
         name.is_some_and(|name| name == "127.0.0.1" || name.eq_ignore_ascii_case("localhost"))
     }
 
     /// Describes how a request shows that it is for another server or from another page.
-    fn foreign(&self, uri: &Uri, headers: &HeaderMap) -> Option<&'static str> {
+    fn foreign(&self, method: &Method, uri: &Uri, headers: &HeaderMap) -> Option<&'static str> {
         let is_own = |value: &HeaderValue, prefix: &str| {
             value.to_str().ok().and_then(|text| text.strip_prefix(prefix)).is_some_and(|host| self.is_this_server(host))
         };
@@ -64,7 +66,13 @@ impl Access {
             return Some("its address is not that of this server");
         }
         let is_foreign = headers.get_all(header::ORIGIN).iter().any(|origin| !is_own(origin, "http://"));
-        is_foreign.then_some("its `Origin` is another page")
+        if is_foreign {
+            return Some("its `Origin` is another page");
+        }
+        // A link of another page may open this one.
+        let is_own = |site: &HeaderValue| site == "same-origin" || site == "none";
+        let is_allowed = method.is_safe() || headers.get_all("sec-fetch-site").iter().all(is_own);
+        (!is_allowed).then_some("its `Sec-Fetch-Site` is another page")
     }
 
     /// Returns whether a request has the token. The time does not depend on how much of a wrong token is right.
@@ -88,13 +96,15 @@ pub(crate) fn protected_by(routes: Router, access: Arc<Access>) -> Router {
 }
 
 async fn protect(State(access): State<Arc<Access>>, request: Request, next: Next) -> Response {
-    let mut response = match access.foreign(request.uri(), request.headers()) {
+    let mut response = match access.foreign(request.method(), request.uri(), request.headers()) {
         Some(reason) => {
             Problem::new(StatusCode::FORBIDDEN, format!("the request is refused: {reason}")).into_response()
         }
         None => next.run(request).await,
     };
-    response.headers_mut().extend(protective_headers());
+    for (name, value) in protective_headers() {
+        response.headers_mut().insert(name, value);
+    }
     response.headers_mut().entry(header::CACHE_CONTROL).or_insert(HeaderValue::from_static("no-store"));
     response
 }
@@ -107,4 +117,18 @@ pub(crate) async fn require_token(State(access): State<Arc<Access>>, request: Re
     let detail = "the token is missing or belongs to an earlier run: open the address that the program has printed";
     let problem = Problem::new(StatusCode::UNAUTHORIZED, detail);
     ([(header::WWW_AUTHENTICATE, "Bearer")], problem).into_response()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_browser_leaves_out_the_port_of_http() {
+        let is_this_server = |port, host| Access::new(port).is_this_server(host);
+        for host in ["127.0.0.1", "localhost", "localhost:80"] {
+            assert_eq!((is_this_server(80, host), is_this_server(8_080, host)), (true, false), "{host}");
+        }
+        assert!(!is_this_server(80, "devices.example") && !is_this_server(80, "localhost:8080"));
+    }
 }

@@ -51,6 +51,8 @@ pub(crate) struct Device {
     pub(crate) document: Document,
     /// When the document was written, in milliseconds since 1970, as far as it is known.
     pub(crate) written_ms: i64,
+    /// Whether `written_ms` is the time by the clock of the store, which decides which state is newer.
+    is_written_known: bool,
     revision: u64,
     bytes: usize,
     histories: HashMap<String, History>,
@@ -116,13 +118,16 @@ impl Fleet {
     pub(crate) fn apply_written(&mut self, written: Written) {
         let Written { stored, written_ms } = written;
         match self.devices.get_mut(&*stored.document.id) {
-            Some(held) if held.written_ms > written_ms => {}
-            Some(held) if held.document == stored.document => held.written_ms = written_ms,
-            _ => self.set(stored.document, written_ms),
+            Some(held) if held.is_written_known && held.written_ms > written_ms => {}
+            Some(held) if held.document == stored.document => {
+                (held.written_ms, held.is_written_known) = (written_ms, true);
+            }
+            _ => self.set(stored.document, written_ms, true),
         }
     }
 
-    /// Takes over a document of a list, which does not say when it was written.
+    /// Takes over a document of a list, which does not say when it was written. When the device was heard is only near to it: a
+    /// store may know the times in whole seconds only, and its clock is another one.
     pub(crate) fn apply_listed(&mut self, document: Document) {
         let heard_ms = |document: &Document| document.heard().map_or(0, |heard| heard.time_ms);
         let written_ms = heard_ms(&document);
@@ -131,9 +136,9 @@ impl Fleet {
             Some(held) if held.document == document || heard_ms(&held.document) > written_ms => {}
             Some(held) => {
                 let written_ms = written_ms.max(held.written_ms);
-                self.set(document, written_ms);
+                self.set(document, written_ms, false);
             }
-            None => self.set(document, written_ms),
+            None => self.set(document, written_ms, false),
         }
     }
 
@@ -145,7 +150,7 @@ impl Fleet {
         }
     }
 
-    fn set(&mut self, document: Document, written_ms: i64) {
+    fn set(&mut self, document: Document, written_ms: i64, is_written_known: bool) {
         let (id, mut histories) = match self.devices.remove_entry(&*document.id) {
             Some((id, held)) => {
                 self.by_revision.remove(&held.revision);
@@ -158,7 +163,8 @@ impl Fleet {
         let limit = (MAX_VALUES / self.readings.max(1)).clamp(2, MAX_HISTORY);
         add_values(&mut histories, &document, written_ms, limit);
         self.revision += 1;
-        let device = Device { bytes: text_bytes(&document), document, written_ms, revision: self.revision, histories };
+        let (bytes, revision) = (text_bytes(&document), self.revision);
+        let device = Device { document, written_ms, is_written_known, revision, bytes, histories };
         self.bytes += device.bytes;
         self.readings += device.histories.len();
         self.by_revision.insert(self.revision, Arc::clone(&id));

@@ -30,32 +30,36 @@ pub(crate) struct Poller {
     /// The time of the last write that was read; `None` before the first list.
     after_ms: Option<i64>,
     counted: Instant,
+    /// How long the last read of what was written took.
+    took: Duration,
 }
 
 impl Poller {
     pub(crate) fn new(shared: Arc<Shared>) -> Self {
-        Self { shared, after_ms: None, counted: Instant::now() }
+        Self { shared, after_ms: None, counted: Instant::now(), took: Duration::ZERO }
     }
 
     pub(crate) async fn run(mut self) {
         let poll = self.shared.options.poll;
         loop {
-            if poll.only_for_readers && !self.shared.has_readers() {
+            if !self.is_wanted() {
                 sleep(poll.every).await;
                 continue;
             }
-            let started = Instant::now();
             let result = self.read().await;
             // A large store is read less often, so that reading it takes at most a quarter of the time.
-            let mut delay = poll.every.max(started.elapsed() * 3);
-            let problem = result.as_ref().err().map(|error| truncated(&format!("the store cannot be read: {error}")));
-            self.shared.fleet().end_read(problem);
+            let mut delay = poll.every.max(self.took * 3);
+            self.shared.fleet().end_read(result.as_ref().err().map(problem));
             if let Err(error) = result {
-                let asked = if let StoreError::Throttled { delay, .. } = error { delay } else { Duration::ZERO };
-                delay = delay.max(asked).max(MIN_DELAY_AFTER_FAILURE).min(MAX_DELAY_AFTER_FAILURE);
+                delay = delay.max(delay_after(&error)).min(MAX_DELAY_AFTER_FAILURE);
             }
             sleep(delay).await;
         }
+    }
+
+    /// Returns whether the store is read.
+    fn is_wanted(&self) -> bool {
+        !self.shared.options.poll.only_for_readers || self.shared.has_readers()
     }
 
     async fn read(&mut self) -> Result<(), StoreError> {
@@ -65,7 +69,9 @@ impl Poller {
             self.after_ms = Some(now_ms - FIRST_RANGE_MS);
             self.count().await?;
         }
+        let started = Instant::now();
         self.read_written().await?;
+        self.took = started.elapsed();
         if self.counted.elapsed() >= self.shared.options.poll.count_every && self.count().await? {
             self.read_list().await?;
             self.count().await?;
@@ -95,7 +101,18 @@ impl Poller {
     async fn read_list(&self) -> Result<(), StoreError> {
         let mut pages = Pages::new(&*self.shared.options.store, MAX_DEVICES);
         let (mut seen, mut last_id) = (HashSet::new(), None);
-        while let Some(page) = in_time(pages.next()).await? {
+        loop {
+            let page = match in_time(pages.next()).await {
+                Ok(Some(page)) => page,
+                Ok(None) => break,
+                // Only this page is read again: those before it have cost request units.
+                Err(error @ StoreError::Throttled { .. }) if self.is_wanted() => {
+                    self.shared.fleet().end_read(Some(problem(&error)));
+                    sleep(delay_after(&error)).await;
+                    continue;
+                }
+                Err(error) => return Err(error),
+            };
             let mut fleet = self.shared.fleet();
             for document in page.documents {
                 seen.insert(document.id.clone());
@@ -118,6 +135,16 @@ impl Poller {
         fleet.missing = stored.saturating_sub(held);
         Ok(stored < held || (stored > held && fleet.has_room()))
     }
+}
+
+fn problem(error: &StoreError) -> String {
+    truncated(&format!("the store cannot be read: {error}"))
+}
+
+/// Returns how long the store is left alone after an error.
+fn delay_after(error: &StoreError) -> Duration {
+    let asked = if let StoreError::Throttled { delay, .. } = error { *delay } else { Duration::ZERO };
+    asked.clamp(MIN_DELAY_AFTER_FAILURE, MAX_DELAY_AFTER_FAILURE)
 }
 
 /// Ends an operation of the store that takes too long.

@@ -6,6 +6,7 @@ use std::{
         Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst},
     },
+    time::Duration,
 };
 
 use async_trait::async_trait;
@@ -24,6 +25,8 @@ pub(crate) struct TestStore {
     documents: Mutex<BTreeMap<String, Written>>,
     pub(crate) is_failing: AtomicBool,
     pub(crate) lists: AtomicUsize,
+    /// The number of the list that is throttled, from 1 on.
+    pub(crate) throttled_list: AtomicUsize,
 }
 
 /// Returns the document of a device whose only reading is a number, at the time of this number.
@@ -99,7 +102,9 @@ impl StateStore for TestStore {
         _: &RequestCharge,
     ) -> Result<Page, StoreError> {
         self.check()?;
-        self.lists.fetch_add(1, SeqCst);
+        if self.lists.fetch_add(1, SeqCst) + 1 == self.throttled_list.load(SeqCst) {
+            return Err(StoreError::Throttled { reason: "429".into(), delay: Duration::from_secs(5) });
+        }
         let documents = self.documents();
         let documents = documents.values().map(|written| &written.stored.document);
         let selected = documents.filter(|d| after.is_none_or(|after| *d.id > *after) && filter.matches(d));

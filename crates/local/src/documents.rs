@@ -7,6 +7,7 @@ use devicestate_engine::{
     device_state::Document,
     store::{Pages, StateStore, StoreError},
 };
+use devicestate_read_api::IndexedFields;
 use devicestate_sqlite::{Database, DatabaseError, OpenMode, SqliteStore};
 
 /// The store of a run's documents, by the setting `StateStore`.
@@ -16,8 +17,8 @@ pub enum Documents {
     Memory,
     /// This SQLite file.
     Sqlite(PathBuf),
-    /// A store with this name, in which reading has a cost.
-    Remote(&'static str, Arc<dyn StateStore>),
+    /// A store with this name, in which reading has a cost, and the fields that it finds without a scan.
+    Remote(&'static str, Arc<dyn StateStore>, IndexedFields),
 }
 
 impl Documents {
@@ -27,7 +28,7 @@ impl Documents {
         match self {
             Self::Memory => "memory",
             Self::Sqlite(_) => "sqlite",
-            Self::Remote(name, _) => name,
+            Self::Remote(name, ..) => name,
         }
     }
 
@@ -36,8 +37,16 @@ impl Documents {
         Ok(match self {
             Self::Memory => None,
             Self::Sqlite(path) => Some(Arc::new(SqliteStore::new(Database::open(path, OpenMode::ReadOnly)?))),
-            Self::Remote(_, store) => Some(Arc::clone(store)),
+            Self::Remote(_, store, _) => Some(Arc::clone(store)),
         })
+    }
+
+    /// Returns the fields that the store finds without a scan that has a cost.
+    pub(super) fn indexed(&self) -> IndexedFields {
+        match self {
+            Self::Memory | Self::Sqlite(_) => IndexedFields::Every,
+            Self::Remote(_, _, indexed) => indexed.clone(),
+        }
     }
 
     /// Returns how many documents are read at most: all, or a limited number where reading has a cost.

@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, io, sync::Arc, time::Duration};
 use axum::Router;
 use devicestate_engine::{batch::Source, clock::System, processor::heard_every, silence::silent_after};
 use devicestate_live::{Commands, DeadLetters, Listen, LiveServer, Poll};
-use devicestate_read_api::{IndexedFields, ReadApi};
+use devicestate_read_api::ReadApi;
 use devicestate_terminal::{interrupt::Shutdown, print_message, shell_quoted};
 use tokio::{
     sync::{oneshot, watch},
@@ -133,7 +133,7 @@ fn page<B: Broker>(
         store_name: setup.documents.name().to_owned(),
         state: (!is_remote).then(|| setup.state.clone()),
         poll: if is_remote { Poll::COSMOS } else { Poll::LOCAL },
-        api: Arc::new(ReadApi { store, indexed: IndexedFields::Every, clock: Arc::new(System) }),
+        api: Arc::new(ReadApi { store, indexed: setup.documents.indexed(), clock: Arc::new(System) }),
         dead_letters: Some(DeadLetters {
             queue: Arc::new(region.queue.clone()),
             commands: Commands { program, options: format!(" --state {state}") },

@@ -2,6 +2,8 @@
 //!
 //! Bounded: `send` waits while the partition is full or the hub is throttled.
 
+mod sent;
+
 use std::{
     collections::VecDeque,
     hash::{DefaultHasher, Hash as _, Hasher as _},
@@ -16,52 +18,11 @@ use devicestate_engine::clock::{Clock, System};
 use tokio::{sync::Notify, time::Instant};
 
 use super::throughput::Throughput;
+pub use sent::{Property, Sent};
 
-/// Limit the unread events of a partition, and the bytes of their bodies.
+/// Limit the unread events of a partition, and their bytes.
 const MAX_UNREAD_EVENTS: usize = 20_000;
 const MAX_UNREAD_BYTES: usize = 64 << 20;
-
-/// An event as a producer sends it.
-#[derive(Debug, Clone, Default, PartialEq)]
-pub struct Sent {
-    /// The body.
-    pub body: Vec<u8>,
-    /// Events with the same key are in one partition, in order. Events without a key go to the partitions in turn.
-    pub partition_key: Option<String>,
-    /// The partition to which it is sent, whatever its key.
-    pub partition: Option<usize>,
-    /// The content type.
-    pub content_type: Option<&'static str>,
-    /// The message id.
-    pub message_id: Option<String>,
-    /// The correlation id.
-    pub correlation_id: Option<String>,
-    /// The application properties, in the producer's order.
-    pub properties: Vec<(String, Property)>,
-    /// System properties that the service has set in an earlier hub, such as those of a message that came through an IoT Hub.
-    pub system_properties: Vec<(String, Property)>,
-    /// What IoT Hub says the event is, for example `twinChangeEvents`; `None` for a producer of the hub.
-    pub message_source: Option<&'static str>,
-}
-
-/// The value of an application property.
-#[derive(Debug, Clone, PartialEq)]
-pub enum Property {
-    /// A text.
-    Text(String),
-    /// An integer of any width.
-    Integer(i64),
-    /// A floating-point number.
-    Float(f64),
-    /// A boolean.
-    Boolean(bool),
-    /// A time in milliseconds since 1970.
-    Time(i64),
-    /// Bytes.
-    Bytes(Vec<u8>),
-    /// Null.
-    Null,
-}
 
 /// An event in a partition.
 #[derive(Debug)]
@@ -155,7 +116,7 @@ impl Stream {
 
     fn push(&mut self, sent: Sent, now_ms: i64) {
         self.last_enqueued_ms = self.last_enqueued_ms.max(now_ms);
-        self.unread_bytes += sent.body.len();
+        self.unread_bytes += sent.bytes();
         let offset = self.next_offset;
         self.next_offset += i64::try_from(sent.body.len()).unwrap_or_default() + 64;
         let sequence_number = self.next_sequence_number;
@@ -172,7 +133,7 @@ impl Stream {
 
     fn mark_read(&mut self, events: &[Arc<HubEvent>]) {
         for event in events.iter().filter(|event| event.sequence_number >= self.unread) {
-            self.unread_bytes -= event.sent.body.len();
+            self.unread_bytes -= event.sent.bytes();
         }
         if let Some(last) = events.last() {
             self.unread = self.unread.max(last.sequence_number + 1);

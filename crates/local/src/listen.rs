@@ -44,7 +44,7 @@ pub(super) struct Intake<B> {
     statistics: Arc<Statistics>,
     /// The name of the hub or the queue.
     entity: String,
-    requests: Semaphore,
+    requests: Arc<Semaphore>,
     stop: watch::Receiver<Shutdown>,
 }
 
@@ -55,7 +55,7 @@ impl<B: Broker> Intake<B> {
         entity: String,
         stop: watch::Receiver<Shutdown>,
     ) -> Arc<Self> {
-        Arc::new(Self { broker, statistics, entity, requests: Semaphore::new(MAX_REQUESTS as usize), stop })
+        Arc::new(Self { broker, statistics, entity, requests: Arc::new(Semaphore::new(MAX_REQUESTS as usize)), stop })
     }
 
     /// Returns the path to which events are sent.
@@ -85,16 +85,16 @@ impl<B: Broker> Intake<B> {
         drop(all);
     }
 
-    async fn answer(&self, entity: &str, partition: Option<&str>, request: Request) -> Response {
+    async fn answer(self: &Arc<Self>, entity: &str, partition: Option<&str>, request: Request) -> Response {
         match self.take(entity, partition, request).await {
             Ok(()) => StatusCode::CREATED.into_response(),
             Err(refusal) => refusal.into_response(),
         }
     }
 
-    async fn take(&self, entity: &str, partition: Option<&str>, request: Request) -> Result<(), Refusal> {
+    async fn take(self: &Arc<Self>, entity: &str, partition: Option<&str>, request: Request) -> Result<(), Refusal> {
         let target = self.target(entity, partition)?;
-        let _request = self.requests.try_acquire().map_err(|error| match error {
+        let permit = Arc::clone(&self.requests).try_acquire_owned().map_err(|error| match error {
             tokio::sync::TryAcquireError::Closed => Refusal::ending(),
             tokio::sync::TryAcquireError::NoPermits => Refusal::busy(),
         })?;
@@ -104,9 +104,17 @@ impl<B: Broker> Intake<B> {
         if let Some(first) = events.next() {
             self.unless_ended(self.put(first), Refusal::busy).await?;
         }
-        // No time limit within a batch, so that none is taken in part.
-        for event in events {
-            self.put(event).await;
+        if events.len() > 0 {
+            // Without a time limit, and in a task of its own, which does not end when the sender goes away: so no batch is taken in
+            // part.
+            let intake = Arc::clone(self);
+            let rest = tokio::spawn(async move {
+                let _permit = permit;
+                for event in events {
+                    intake.put(event).await;
+                }
+            });
+            rest.await.expect("the task neither panics nor is aborted");
         }
         Ok(())
     }

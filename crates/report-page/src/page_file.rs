@@ -38,12 +38,8 @@ impl PageFile {
         // A pipe or a device cannot be read first.
         let mut options = OpenOptions::new();
         let file = options.read(is_file).write(true).create(true).truncate(false).open(path).map_err(failed_by)?;
-        if is_file && !is_new {
-            let mut start = Vec::new();
-            (&file).take(START.len() as u64).read_to_end(&mut start).map_err(failed_by)?;
-            if !start.is_empty() && !start.eq_ignore_ascii_case(START.as_bytes()) {
-                return Err(failed("it exists and is not an HTML page; delete it, or name another file"));
-            }
+        if is_file && !has_page_or_nothing(&file).map_err(failed_by)? {
+            return Err(failed("it exists and is not an HTML page; delete it, or name another file"));
         }
         Ok(Self { file, path: path.to_owned(), is_new })
     }
@@ -57,6 +53,9 @@ impl PageFile {
         self.is_new = false;
         let mut write = || {
             if self.file.metadata()?.is_file() {
+                if !has_page_or_nothing(&self.file)? {
+                    return Err(io::Error::other("the run has written something else into it; name another file"));
+                }
                 self.file.rewind()?;
                 self.file.set_len(0)?;
             }
@@ -68,9 +67,17 @@ impl PageFile {
     }
 }
 
+/// Returns whether a file may be overwritten by a page. It may also be one that another option of the command names.
+fn has_page_or_nothing(mut file: &File) -> io::Result<bool> {
+    let mut start = Vec::new();
+    file.rewind()?;
+    file.take(START.len() as u64).read_to_end(&mut start)?;
+    Ok(start.is_empty() || start.eq_ignore_ascii_case(START.as_bytes()))
+}
+
 impl Drop for PageFile {
     fn drop(&mut self) {
-        if self.is_new {
+        if self.is_new && self.file.metadata().is_ok_and(|metadata| metadata.len() == 0) {
             let _ = fs::remove_file(&self.path);
         }
     }

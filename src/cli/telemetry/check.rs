@@ -86,7 +86,7 @@ impl Options {
     pub(super) async fn run(self) -> Result<(), CommandError> {
         let Loaded { telemetry: LoadedTelemetry { telemetry, description, .. }, max_readings, names } = self.load()?;
         #[cfg(feature = "local")]
-        let page_file = self.html.open()?;
+        let page_file = self.html.open(&[])?;
         let limit = self.limit;
         let inspected = Inspected { inspector: Inspector::new(telemetry, max_readings, names), events: Vec::new() };
         let inspected = visit_events(&self.events.events, inspected, move |inspected, event| {

@@ -204,3 +204,17 @@ async fn the_figures_of_a_run_come_each_second() {
     }
     assert_eq!(started.elapsed().as_secs(), 4);
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_write_after_the_list_is_shown_although_the_store_knows_its_time_in_whole_seconds_only() {
+    let shared = shared();
+    shared.fleet().apply_listed(document("a", 5_900));
+    let mut reader = reader(&shared, Filter::EVERY);
+    next(&mut reader).await.expect("the snapshot");
+    shared.fleet().apply_written(written(document("a", 5_990), 5_000));
+    let (name, data) = next(&mut reader).await.expect("the change");
+    assert_eq!((name, &data["devices"][0]["readings"]), ("changes", &json!({"level": 5_990})));
+    // From then on, an older state is recognized.
+    shared.fleet().apply_written(written(document("a", 1), 4_000));
+    assert_eq!(next(&mut reader).await, None);
+}

@@ -74,3 +74,27 @@ async fn a_store_whose_reads_have_a_price_is_read_only_while_a_page_is_open() {
     store.write(document("a", 1));
     assert_eq!(ids_after(&shared, Duration::from_mins(5)).await.len(), 0);
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_throttled_list_continues_where_it_was_when_the_store_allows_it() {
+    let store = Arc::new(TestStore::default());
+    for device in 0..2_500 {
+        store.write(document(&format!("device-{device}"), 1));
+    }
+    store.throttled_list.store(2, SeqCst);
+    let shared = Shared::new(options(store.clone()));
+    tokio::spawn(Poller::new(Arc::clone(&shared)).run());
+    assert_eq!(ids_after(&shared, Duration::from_secs(4)).await.len(), 1_000);
+    let problem = shared.fleet().problem.clone().expect("a problem");
+    assert!(problem.contains("429"), "{problem}");
+    assert!(!shared.fleet().is_loaded);
+    assert_eq!(ids_after(&shared, Duration::from_secs(2)).await.len(), 2_500);
+    assert_eq!(shared.fleet().problem, None);
+    assert!(shared.fleet().is_loaded);
+    // Three pages, of which one twice, and the empty one at the end.
+    assert_eq!(store.lists.load(SeqCst), 5);
+    // The wait was no work: the next read follows soon.
+    store.write(document("device-0", 2));
+    sleep(Duration::from_millis(300)).await;
+    assert_eq!(shared.fleet().get("device-0").map(|device| device.document.clone()), Some(document("device-0", 2)));
+}

@@ -1,7 +1,7 @@
 use std::{
     collections::BTreeMap,
     fs,
-    io::{BufReader, Write as _},
+    io::{BufReader, Read as _, Write as _},
     net::TcpStream,
     path::Path,
     sync::atomic::Ordering::SeqCst,
@@ -130,6 +130,14 @@ fn requests_for_other_servers_and_from_other_pages_are_refused() {
         vec![local.clone(), format!("Origin: https://127.0.0.1:{port}")],
         vec![local.clone(), "Origin: http://127.0.0.1:1".to_owned()],
     ];
+    // Links of other pages open this one, but their forms send nothing.
+    let sent_by =
+        |site: &str, line: &str| server.answer(line, &[local.clone(), format!("Sec-Fetch-Site: {site}")]).status;
+    for (site, page, event) in
+        [("cross-site", 200, 403), ("same-site", 200, 403), ("same-origin", 200, 201), ("none", 200, 201)]
+    {
+        assert_eq!((sent_by(site, "GET /"), sent_by(site, "POST /hub/messages")), (page, event), "{site}");
+    }
     for headers in foreign {
         for line in ["GET /", "GET /live/info", "POST /hub/messages"] {
             let headers: Vec<_> = headers.iter().chain([&token]).cloned().collect();
@@ -244,6 +252,9 @@ fn the_read_api_is_below_api_and_gets_no_token() {
     let unchanged = server.answer("GET /api/devices/a%2Fb", &[headers.as_slice(), &[tag]].concat());
     assert_eq!((unchanged.status, unchanged.body.len()), (304, 0));
     assert_eq!(server.get("/api/devices/summary").json()["devices"], 1);
+    let mut text = String::new();
+    server.send("GET /api/devices", &headers).read_to_string(&mut text).expect("an answer");
+    assert_eq!(text.matches("x-content-type-options: nosniff").count(), 1, "{text}");
     assert_eq!(server.answer("POST /api/devices", &headers).status, 405);
 }
 

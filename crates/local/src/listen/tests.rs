@@ -1,6 +1,6 @@
 use axum::body::{Body, to_bytes};
 use serde_json::json;
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout};
 
 use super::*;
 use crate::hub::{Hub, Options, Property};
@@ -150,4 +150,37 @@ async fn a_request_that_does_not_arrive_is_ended() {
     let (status, detail) = running.post(None, &[], "x").await;
     assert!(status == 503 && detail.contains("the run ends"), "{detail}");
     assert_eq!(running.hub.incoming(), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_batch_is_taken_as_a_whole_although_its_sender_goes_away() {
+    let running = Running::new(1);
+    for _ in 1..20_000 {
+        running.hub.send(Sent::default()).await;
+    }
+    let batch = json!([{ "Body": "1" }, { "Body": "2" }, { "Body": "3" }]).to_string();
+    let headers = [("Content-Type", "application/vnd.microsoft.servicebus.json")];
+    // The hub has room for one of them, so that the sender waits until it goes away.
+    let answer = timeout(Duration::from_secs(1), running.post(None, &headers, batch)).await;
+    assert!(answer.is_err());
+    assert_eq!(running.hub.incoming(), 20_000);
+    let limits = crate::hub::BatchLimits { min_events: 1, max_events: 10, max_wait: Duration::ZERO };
+    running.hub.receive(0, 0, limits).await;
+    // The end waits for the others.
+    running.intake.end().await;
+    assert_eq!(running.hub.incoming(), 20_002);
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_bytes_of_properties_fill_the_hub_too() {
+    let running = Running::new(1);
+    let text = "x".repeat(1_000_000);
+    let batch = json!([{ "Body": "", "UserProperties": { "text": text } }]).to_string();
+    let headers = [("Content-Type", "application/vnd.microsoft.servicebus.json")];
+    let mut taken = 0;
+    while running.post(None, &headers, batch.clone()).await.0 == 201 {
+        taken += 1;
+        assert!(taken < 100, "the memory of the hub is bounded");
+    }
+    assert_eq!(taken, 68);
 }
