@@ -57,6 +57,8 @@ export class Fleet {
   }
 
   #put(device, at) {
+    // A reading may be called `constructor`: no device has a reading that it has not sent.
+    Object.setPrototypeOf(device.readings, null);
     const before = this.devices.get(device.id);
     if (before === undefined) {
       device.changed = new Map();

@@ -29,6 +29,8 @@ pub(crate) struct Poller {
     shared: Arc<Shared>,
     /// The time of the last write that was read; `None` before the first list.
     after_ms: Option<i64>,
+    /// How many documents of the last list were invalid.
+    invalid: u64,
     counted: Instant,
     /// How long the last read of what was written took.
     took: Duration,
@@ -36,7 +38,7 @@ pub(crate) struct Poller {
 
 impl Poller {
     pub(crate) fn new(shared: Arc<Shared>) -> Self {
-        Self { shared, after_ms: None, counted: Instant::now(), took: Duration::ZERO }
+        Self { shared, after_ms: None, invalid: 0, counted: Instant::now(), took: Duration::ZERO }
     }
 
     pub(crate) async fn run(mut self) {
@@ -98,9 +100,9 @@ impl Poller {
     }
 
     /// Reads the documents in the order of their ids, as far as there is room, and removes the devices that are not there.
-    async fn read_list(&self) -> Result<(), StoreError> {
+    async fn read_list(&mut self) -> Result<(), StoreError> {
         let mut pages = Pages::new(&*self.shared.options.store, MAX_DEVICES);
-        let (mut seen, mut last_id) = (HashSet::new(), None);
+        let (mut seen, mut invalid, mut last_id) = (HashSet::new(), 0, None);
         loop {
             let page = match in_time(pages.next()).await {
                 Ok(Some(page)) => page,
@@ -118,9 +120,11 @@ impl Poller {
                 seen.insert(document.id.clone());
                 fleet.apply_listed(document);
             }
+            invalid += page.invalid.len();
             last_id = page.last_id.or(last_id);
         }
-        let is_complete = seen.len() < MAX_DEVICES;
+        let is_complete = seen.len() + invalid < MAX_DEVICES;
+        self.invalid = invalid as u64;
         let is_listed = |id: &str| is_complete || last_id.as_deref().is_some_and(|last| id <= last);
         self.shared.fleet().retain(|id| seen.contains(id) || !is_listed(id));
         Ok(())
@@ -129,6 +133,8 @@ impl Poller {
     /// Counts the documents, and returns whether the devices in memory must be read again: some were deleted, or one is missing.
     async fn count(&mut self) -> Result<bool, StoreError> {
         let stored = in_time(self.shared.options.store.count(&Filter::EVERY, &RequestCharge::default())).await?;
+        // Invalid documents are counted, too, and are never shown.
+        let stored = stored.saturating_sub(self.invalid);
         self.counted = Instant::now();
         let mut fleet = self.shared.fleet();
         let held = fleet.len() as u64;

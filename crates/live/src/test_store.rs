@@ -108,7 +108,11 @@ impl StateStore for TestStore {
         let documents = self.documents();
         let documents = documents.values().map(|written| &written.stored.document);
         let selected = documents.filter(|d| after.is_none_or(|after| *d.id > *after) && filter.matches(d));
-        Ok(selected.take(limit).cloned().collect::<Vec<_>>().into())
+        // A document of another program with an id of this form is invalid.
+        let (invalid, documents): (Vec<_>, Vec<_>) =
+            selected.take(limit).cloned().partition(|document| document.id.starts_with("invalid"));
+        let last_id = documents.iter().chain(&invalid).map(|document| document.id.clone()).max();
+        Ok(Page { documents, invalid: invalid.into_iter().map(|document| document.id).collect(), last_id })
     }
 
     async fn count(&self, filter: &Filter, _: &RequestCharge) -> Result<u64, StoreError> {
@@ -120,6 +124,7 @@ impl StateStore for TestStore {
         self.check()?;
         let mut written: Vec<_> = self.documents().values().cloned().collect();
         written.retain(|written| written.written_ms > range.after_ms && written.written_ms <= range.until_ms);
+        written.retain(|written| !written.stored.document.id.starts_with("invalid"));
         written.sort_by_key(|written| written.written_ms);
         written.truncate(range.limit);
         Ok(written)

@@ -46,6 +46,20 @@ async fn a_deleted_document_is_noticed_at_the_next_count_even_if_another_one_was
 }
 
 #[tokio::test(start_paused = true)]
+async fn invalid_documents_do_not_cause_another_list_with_each_count() {
+    let store = Arc::new(TestStore::default());
+    for id in ["a", "invalid", "invalid too"] {
+        store.write(document(id, 1));
+    }
+    let shared = Shared::new(options(store.clone()));
+    tokio::spawn(Poller::new(Arc::clone(&shared)).run());
+    sleep(Duration::from_secs(1)).await;
+    let lists = store.lists.load(SeqCst);
+    sleep(Duration::from_mins(10)).await;
+    assert_eq!((store.lists.load(SeqCst), shared.fleet().missing), (lists, 0));
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_failure_of_the_store_is_reported_until_it_is_over() {
     let (store, shared) = start(&["a"]);
     sleep(Duration::from_secs(1)).await;
