@@ -10,11 +10,8 @@
 
 use std::{
     sync::{
-        Arc,
-        atomic::{
-            AtomicI64, AtomicU64,
-            Ordering::{Relaxed, SeqCst},
-        },
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicU64, Ordering::Relaxed},
     },
     time::Duration,
 };
@@ -79,23 +76,58 @@ pub enum SilenceError {
     Timeout(Duration),
 }
 
-/// The time of the last write up to which documents are examined, in milliseconds since 1970 by the clock of the store. It is in
-/// memory only: a new process begins again, and the marks show what was recorded before.
+/// How far documents are examined, by the times of their last writes: in milliseconds since 1970 by the clock of the store. It is
+/// in memory only: a new process begins again, and the marks show what was recorded before.
+#[derive(Debug, Default)]
+struct Cursor(Mutex<Position>);
+
 #[derive(Debug)]
-struct Cursor(AtomicI64);
+struct Position {
+    /// The time of the last examined document.
+    examined_ms: i64,
+    /// When that document was examined, by the clock of the watch.
+    advanced_ms: i64,
+    /// The time after which the next run begins. It overlaps what was examined, because the clocks of a store may differ, or step
+    /// back, or have seconds only.
+    start_ms: i64,
+}
+
+impl Default for Position {
+    fn default() -> Self {
+        // Before the time of each write.
+        Self { examined_ms: -1, advanced_ms: 0, start_ms: -1 }
+    }
+}
 
 impl Cursor {
-    /// Before the time of each write.
-    const BEGINNING: i64 = -1;
+    /// How long documents are examined again: as long as an earlier time may still be written, and a run may take.
+    const OVERLAP_LASTS_MS: i64 = 2 * MAX_CLOCK_STEP_MS;
 
-    /// Returns the time after which a run begins. It overlaps the last run, because the clocks of a store may differ, or step
-    /// back, or have seconds only. The documents in the overlap are few: an examined document is mostly marked, and so moved on.
-    fn start(&self) -> i64 {
-        (self.0.load(SeqCst) - MAX_CLOCK_STEP_MS).max(Self::BEGINNING)
+    fn position(&self) -> MutexGuard<'_, Position> {
+        // A position is never inconsistent, so a poisoned lock can be used.
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn advance(&self, examined_ms: i64) {
-        self.0.fetch_max(examined_ms, SeqCst);
+    /// Returns the time after which a run begins.
+    fn start(&self) -> i64 {
+        self.position().start_ms
+    }
+
+    fn advance(&self, examined_ms: i64, now_ms: i64) {
+        let mut position = self.position();
+        if examined_ms > position.examined_ms {
+            let start_ms = position.start_ms.max(examined_ms - MAX_CLOCK_STEP_MS);
+            *position = Position { examined_ms, advanced_ms: now_ms, start_ms };
+        }
+    }
+
+    /// Ends the overlap after some time without newer documents. Otherwise each run would examine again all devices of a site that
+    /// were marked at once.
+    fn complete(&self, now_ms: i64) {
+        let mut position = self.position();
+        if now_ms.saturating_sub(position.advanced_ms) >= Self::OVERLAP_LASTS_MS {
+            position.start_ms = position.examined_ms;
+        }
     }
 }
 
@@ -134,7 +166,7 @@ impl SilenceWatch {
     ) -> Self {
         let threshold = silent_after.saturating_add(heard_every);
         let threshold_ms = i64::try_from(threshold.as_millis()).unwrap_or(i64::MAX);
-        let [back, silent] = [Cursor::BEGINNING; 2].map(|ms| Cursor(ms.into()));
+        let (back, silent) = (Cursor::default(), Cursor::default());
         Self { store, clock, observer, threshold_ms, concurrency, back, silent }
     }
 
@@ -191,7 +223,7 @@ impl Run<'_> {
         loop {
             let range = WrittenRange { filter: &filter, after_ms, until_ms, limit: PAGE_DOCUMENTS };
             let page = store.written(range, &self.charge).await?;
-            let Some(last_ms) = page.last().map(|written| written.written_ms) else { return Ok(true) };
+            let Some(last_ms) = page.last().map(|written| written.written_ms) else { break };
             let is_last = page.len() < PAGE_DOCUMENTS || last_ms <= after_ms;
             let examinations: Vec<_> =
                 page.into_iter().map(|written| self.examine_until(deadline, search, written.stored)).collect();
@@ -204,12 +236,14 @@ impl Run<'_> {
                 return Ok(false);
             }
             // Only now: a page that was not completed is read again by the next run.
-            cursor.advance(last_ms);
+            cursor.advance(last_ms, self.now_ms);
             if is_last {
-                return Ok(true);
+                break;
             }
             after_ms = last_ms;
         }
+        cursor.complete(self.now_ms);
+        Ok(true)
     }
 
     /// Examines a document, and returns true; returns false without doing so after the deadline.

@@ -235,6 +235,28 @@ async fn each_document_is_examined_about_once() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn devices_that_fell_silent_together_cost_nothing_for_as_long_as_they_are_silent() {
+    let rig = Rig::new();
+    for number in 0..1_100 {
+        rig.store.put(&format!("{number:04}"), number).await;
+    }
+    let (mut examined, mut last) = (0, 0);
+    // Two hours: the marks, too, become older than the threshold.
+    for minute in 0..120 {
+        let (summary, result) = rig.at(THRESHOLD + 60_000 * (1 + minute)).try_run().await;
+        result.expect("the store works");
+        (examined, last) = (examined + summary.examined, summary.examined);
+    }
+    assert_eq!((last, rig.take_records().len()), (0, 100));
+    // Once to be marked, and the mark four times by each search.
+    assert!(examined <= 1_100 * 9, "{examined}");
+    // The others are watched as before.
+    rig.processor.process(&batch([battery(THRESHOLD + 7_200_000, "0007", 0.6)])).await;
+    assert_eq!(rig.at(THRESHOLD + 7_260_000).run().await, ["back 0007"]);
+    assert_eq!(rig.at(3 * THRESHOLD + 7_260_000).run().await, ["silent 0007"]);
+}
+
+#[tokio::test(start_paused = true)]
 async fn an_event_right_after_the_mark_is_applied_and_ends_the_silence() {
     for event in [battery(THRESHOLD + 9, "a", 0.7), heartbeat(THRESHOLD + 9, "a")] {
         let rig = Rig::new();
