@@ -23,10 +23,11 @@ use super::{
 };
 
 /// Settings that the handler reads and infra/ does not set, each with the reason.
-const NOT_SET: [(&str, &str); 17] = [
+const NOT_SET: [(&str, &str); 18] = [
     ("AzureFunctionsJobHost__extensions__eventHubs__maxEventBatchSize", "host.json has it"),
     ("AzureFunctionsJobHost__extensions__eventHubs__maxWaitTime", "host.json has it"),
     ("AzureFunctionsJobHost__extensions__eventHubs__minEventBatchSize", "host.json has it"),
+    ("AzureFunctionsJobHost__extensions__http__routePrefix", "host.json has it"),
     ("AzureFunctionsJobHost__functionTimeout", "host.json has it"),
     ("AzureWebJobsDeadLetterStorage", "another name of DeadLetterStorage"),
     ("AzureWebJobsServiceBusConnection", "another name of ServiceBusConnection"),
@@ -140,6 +141,22 @@ fn the_defaults_of_infra_are_those_of_the_handler() {
         format!("{:?} {telemetry} {drone:?}", Config::from_settings(&settings).expect("valid settings"))
     };
     assert_eq!(read(to_settings(without_drill)), read(to_settings(required)));
+}
+
+/// The regions share the documents, and each has its own records.
+#[test]
+fn silent_devices_are_watched_if_wanted_and_by_the_first_region_only() {
+    let sources = Sources::read();
+    let wanted = sources.with("infra/main.bicep", "param silentAfter string = ''", "param silentAfter string = '00:30:00'");
+    for (sources, app, is_disabled) in [
+        (&sources, App::First, "true"),
+        (&wanted, App::First, "false"),
+        (&wanted, App::WithIotHub, "false"),
+        (&wanted, App::Standby, "true"),
+    ] {
+        let settings = app_settings(&sources.templates(), app);
+        assert_eq!(settings["AzureWebJobs.SilenceWatchFunction.Disabled"], is_disabled, "{app:?}");
+    }
 }
 
 #[test]
