@@ -17,15 +17,15 @@ use std::{
 };
 
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
-use tokio::time::{Instant, timeout};
+use tokio::time::{Instant, sleep, timeout};
 
 use crate::{
     clock::Clock,
-    device_state::{MAX_CLOCK_STEP_MS, device_id},
+    device_state::{Document, MAX_CLOCK_STEP_MS, device_id},
     observer::Observer,
     record::{DeviceBackRecord, DeviceSilentRecord, Record, SilenceWatchRecord},
     settings::{ConfigError, Settings},
-    store::{Filter, RequestCharge, StateStore, StoreError, Stored, WrittenRange},
+    store::{ETag, Filter, RequestCharge, StateStore, StoreError, Stored, WrittenRange},
     text::iso8601,
     timespan,
 };
@@ -146,6 +146,8 @@ struct Run<'a> {
     /// A device is silent if it was last heard at this time or before, in milliseconds since 1970.
     silent_until_ms: i64,
     now_ms: i64,
+    /// When the run stops examining documents.
+    end: Instant,
     charge: RequestCharge,
     examined: AtomicU64,
     silent: AtomicU64,
@@ -182,21 +184,22 @@ impl SilenceWatch {
     /// examines again what this one could not complete.
     pub async fn run(&self, budget: Duration) -> (SilenceWatchRecord, Result<(), SilenceError>) {
         let now_ms = self.clock.now_ms();
+        let started = Instant::now();
         let run = Run {
             watch: self,
             silent_until_ms: now_ms.saturating_sub(self.threshold_ms),
             now_ms,
+            end: started + budget / 2,
             charge: RequestCharge::default(),
             examined: AtomicU64::default(),
             silent: AtomicU64::default(),
             back: AtomicU64::default(),
             rejected: AtomicU64::default(),
         };
-        let started = Instant::now();
         let searches = async {
             // First the devices that are back: they are few, and their documents must lose the marks to be found silent again.
             let has_all_back = run.search(Search::Back, started + budget / 4).await?;
-            Ok(run.search(Search::Silent, started + budget / 2).await? && has_all_back)
+            Ok(run.search(Search::Silent, run.end).await? && has_all_back)
         };
         let result = timeout(budget, searches).await.unwrap_or(Err(SilenceError::Timeout(budget)));
         let summary = SilenceWatchRecord {
@@ -276,9 +279,9 @@ impl Run<'_> {
             }));
         }
         document.set_silent_since(Some(heard_ms));
-        match self.watch.store.replace(&document, &etag, &self.charge).await {
+        match self.replace(&document, &etag).await {
             Err(StoreError::Conflict) if is_recorded => self.take_back(&document.id, heard_ms).await,
-            result => self.accept(result.map(drop)),
+            result => self.accept(result),
         }
     }
 
@@ -306,7 +309,7 @@ impl Run<'_> {
         }
         document.set_silent_since(None);
         // After a conflict the document is still marked, and written again. The next run finds it.
-        self.accept(self.watch.store.replace(&document, &etag, &self.charge).await.map(drop))
+        self.accept(self.replace(&document, &etag).await)
     }
 
     fn record_back(&self, id: &str, since_ms: i64, heard_ms: i64) {
@@ -316,6 +319,19 @@ impl Run<'_> {
             heard: iso8601(heard_ms),
             silent_ms: heard_ms.saturating_sub(since_ms),
         }));
+    }
+
+    /// Replaces a document. A store that limits the load is given the time that it asks for: otherwise a run would end after the few
+    /// writes that the store allows at once, and the devices of a large site would be found over hours.
+    async fn replace(&self, document: &Document, etag: &ETag) -> Result<(), StoreError> {
+        loop {
+            match self.watch.store.replace(document, etag, &self.charge).await {
+                Err(StoreError::Throttled { delay, .. }) if !delay.is_zero() && Instant::now() + delay < self.end => {
+                    sleep(delay).await;
+                }
+                result => return result.map(drop),
+            }
+        }
     }
 
     /// Accepts the result of a write, unless the store cannot write any document.

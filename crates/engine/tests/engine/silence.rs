@@ -391,6 +391,25 @@ async fn a_store_that_fails_ends_the_run_and_the_next_one_examines_the_rest() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_store_that_limits_the_load_is_given_the_time_it_asks_for() {
+    let rig = Rig::new();
+    for number in 0..40 {
+        rig.store.put(&format!("{number:04}"), number).await;
+    }
+    for id in ["0003", "0017"] {
+        rig.store.scripted.respond(Write, id, [StoreResponse::throttled(span(700)), StoreResponse::throttled(span(700))]);
+    }
+    assert_eq!(rig.at(THRESHOLD + 40).run().await.len(), 40, "each once");
+    // It asks for more time than the run has.
+    let rig = Rig::new();
+    rig.store.put("a", 0).await;
+    rig.store.scripted.respond(Write, "a", [StoreResponse::throttled(Duration::from_secs(11))]);
+    let (summary, result) = rig.at(THRESHOLD).try_run().await;
+    assert_eq!((summary.silent, result.is_err()), (1, true));
+    assert_eq!(rig.run().await, ["silent a", "silent a"], "at least once");
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_store_that_does_not_answer_ends_the_run_within_its_budget() {
     let rig = Rig::new();
     rig.store.put("a", 0).await;
