@@ -8,9 +8,11 @@
 //! silent device, apart from an event that was late, and each other one is examined about once: by then it is either marked, or
 //! its write has moved it to the end.
 
+mod cursor;
+
 use std::{
     sync::{
-        Arc, Mutex, MutexGuard, PoisonError,
+        Arc,
         atomic::{AtomicU64, Ordering::Relaxed},
     },
     time::Duration,
@@ -21,7 +23,7 @@ use tokio::time::{Instant, sleep, timeout};
 
 use crate::{
     clock::Clock,
-    device_state::{Document, MAX_CLOCK_STEP_MS, device_id},
+    device_state::{Document, device_id},
     observer::Observer,
     record::{DeviceBackRecord, DeviceSilentRecord, Record, SilenceWatchRecord},
     settings::{ConfigError, Settings},
@@ -29,6 +31,7 @@ use crate::{
     text::iso8601,
     timespan,
 };
+use cursor::Cursor;
 
 /// Limits the records of devices of each kind in a run. The summary counts all devices.
 pub const MAX_DEVICE_RECORDS: u64 = 100;
@@ -74,61 +77,6 @@ pub enum SilenceError {
     /// The store did not answer in time.
     #[error("the store did not answer within {} s", .0.as_secs())]
     Timeout(Duration),
-}
-
-/// How far documents are examined, by the times of their last writes: in milliseconds since 1970 by the clock of the store. It is
-/// in memory only: a new process begins again, and the marks show what was recorded before.
-#[derive(Debug, Default)]
-struct Cursor(Mutex<Position>);
-
-#[derive(Debug)]
-struct Position {
-    /// The time of the last examined document.
-    examined_ms: i64,
-    /// When that document was examined, by the clock of the watch.
-    advanced_ms: i64,
-    /// The time after which the next run begins. It overlaps what was examined, because the clocks of a store may differ, or step
-    /// back, or have seconds only.
-    start_ms: i64,
-}
-
-impl Default for Position {
-    fn default() -> Self {
-        // Before the time of each write.
-        Self { examined_ms: -1, advanced_ms: 0, start_ms: -1 }
-    }
-}
-
-impl Cursor {
-    /// How long documents are examined again: as long as an earlier time may still be written, and a run may take.
-    const OVERLAP_LASTS_MS: i64 = 2 * MAX_CLOCK_STEP_MS;
-
-    fn position(&self) -> MutexGuard<'_, Position> {
-        // A position is never inconsistent, so a poisoned lock can be used.
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Returns the time after which a run begins.
-    fn start(&self) -> i64 {
-        self.position().start_ms
-    }
-
-    fn advance(&self, examined_ms: i64, now_ms: i64) {
-        let mut position = self.position();
-        if examined_ms > position.examined_ms {
-            let start_ms = position.start_ms.max(examined_ms - MAX_CLOCK_STEP_MS);
-            *position = Position { examined_ms, advanced_ms: now_ms, start_ms };
-        }
-    }
-
-    /// Ends the overlap after some time without newer documents. Otherwise each run would examine again all devices of a site that
-    /// were marked at once.
-    fn complete(&self, now_ms: i64) {
-        let mut position = self.position();
-        if now_ms.saturating_sub(position.advanced_ms) >= Self::OVERLAP_LASTS_MS {
-            position.start_ms = position.examined_ms;
-        }
-    }
 }
 
 /// The two parts of a run.
@@ -222,7 +170,7 @@ impl Run<'_> {
             Search::Back => (back, Filter::IsMarkedSilent, self.now_ms),
             Search::Silent => (silent, Filter::EVERY, self.silent_until_ms),
         };
-        let mut after_ms = cursor.start();
+        let mut after_ms = cursor.begin();
         loop {
             let range = WrittenRange { filter: &filter, after_ms, until_ms, limit: PAGE_DOCUMENTS };
             let page = store.written(range, &self.charge).await?;

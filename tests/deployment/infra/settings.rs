@@ -147,7 +147,8 @@ fn the_defaults_of_infra_are_those_of_the_handler() {
 #[test]
 fn silent_devices_are_watched_if_wanted_and_by_the_first_region_only() {
     let sources = Sources::read();
-    let wanted = sources.with("infra/main.bicep", "param silentAfter string = ''", "param silentAfter string = '00:30:00'");
+    let wanted =
+        sources.with("infra/main.bicep", "param silentAfter string = ''", "param silentAfter string = '00:30:00'");
     for (sources, app, is_disabled) in [
         (&sources, App::First, "true"),
         (&wanted, App::First, "false"),

@@ -69,6 +69,8 @@ struct TimedStore {
     clock: TestClock,
     written: Mutex<HashMap<String, i64>>,
     reads: AtomicUsize,
+    /// How long the reading of a page takes, in milliseconds.
+    page_ms: AtomicI64,
     is_out: AtomicBool,
     is_hanging: AtomicBool,
 }
@@ -120,6 +122,7 @@ impl StateStore for TimedStore {
         }
         self.reads.fetch_add(1, SeqCst);
         charge.add(2.5);
+        tokio::time::sleep(span(self.page_ms.load(SeqCst))).await;
         let mut times: Vec<_> = self.written.lock().expect("no panic").clone().into_iter().collect();
         times.retain(|(_, ms)| *ms > range.after_ms && *ms <= range.until_ms);
         times.sort_by(|(one_id, one), (other_id, other)| (one, one_id).cmp(&(other, other_id)));
@@ -397,7 +400,11 @@ async fn a_store_that_limits_the_load_is_given_the_time_it_asks_for() {
         rig.store.put(&format!("{number:04}"), number).await;
     }
     for id in ["0003", "0017"] {
-        rig.store.scripted.respond(Write, id, [StoreResponse::throttled(span(700)), StoreResponse::throttled(span(700))]);
+        rig.store.scripted.respond(
+            Write,
+            id,
+            [StoreResponse::throttled(span(700)), StoreResponse::throttled(span(700))],
+        );
     }
     assert_eq!(rig.at(THRESHOLD + 40).run().await.len(), 40, "each once");
     // It asks for more time than the run has.
@@ -445,6 +452,25 @@ async fn a_slow_store_is_examined_in_several_runs_with_few_writes_at_a_time() {
     }
     assert_eq!((silent, runs, rig.store.scripted.max_in_flight()), (1_000, 3, 4));
     assert_eq!(rig.take_records().len(), 3 * 100, "at most 100 in a run");
+}
+
+#[tokio::test(start_paused = true)]
+async fn more_documents_of_one_minute_than_a_run_can_read_do_not_hold_the_watch() {
+    let rig = Rig::new();
+    // Imported by another program within nine seconds.
+    for number in 0..9_000 {
+        let foreign = json!({"id": format!("{number:04}"), "x": 1});
+        rig.store.put_document(&serde_json::from_value(foreign).expect("a document"), number).await;
+    }
+    rig.store.put("a", 9_000).await;
+    rig.store.page_ms.store(2_000, SeqCst);
+    let mut complete = Vec::new();
+    for minute in 1..=8 {
+        complete.push(rig.at(9_000 + THRESHOLD + minute * 60_000).try_run().await.0.is_complete);
+    }
+    assert_eq!(rig.take_records(), ["silent a"]);
+    // Four pages a run; all documents twice, in case that one of an earlier time was written meanwhile.
+    assert_eq!(complete, [false, false, false, true, false, false, true, true]);
 }
 
 #[tokio::test(start_paused = true)]
