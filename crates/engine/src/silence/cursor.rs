@@ -13,24 +13,25 @@ use crate::device_state::MAX_CLOCK_STEP_MS;
 #[derive(Debug, Default)]
 pub(super) struct Cursor(Mutex<Position>);
 
+/// Times in milliseconds.
 #[derive(Debug)]
 struct Position {
     /// The latest time of an examined document.
-    examined_ms: i64,
+    examined: i64,
     /// When that document was examined, by the clock of the watch.
-    advanced_ms: i64,
+    advanced: i64,
     /// The time after which the next pass begins.
-    start_ms: i64,
+    start: i64,
     /// The time after which the pass continues; `None` if it has not begun.
-    resume_ms: Option<i64>,
+    resume: Option<i64>,
     /// Where the first run of the pass ended; `None` in this run.
-    first_end_ms: Option<i64>,
+    first_end: Option<i64>,
 }
 
 impl Default for Position {
     fn default() -> Self {
         // Before the time of each write.
-        Self { examined_ms: -1, advanced_ms: 0, start_ms: -1, resume_ms: None, first_end_ms: None }
+        Self { examined: -1, advanced: 0, start: -1, resume: None, first_end: None }
     }
 }
 
@@ -46,17 +47,17 @@ impl Cursor {
     /// Begins a run, and returns the time after which it examines documents.
     pub(super) fn begin(&self) -> i64 {
         let mut position = self.position();
-        let Some(resume_ms) = position.resume_ms else { return position.start_ms };
-        position.first_end_ms.get_or_insert(resume_ms);
-        resume_ms
+        let Some(resume) = position.resume else { return position.start };
+        position.first_end.get_or_insert(resume);
+        resume
     }
 
     /// Moves to the time of an examined document.
     pub(super) fn advance(&self, examined_ms: i64, now_ms: i64) {
         let mut position = self.position();
-        position.resume_ms = Some(examined_ms);
-        if examined_ms > position.examined_ms {
-            (position.examined_ms, position.advanced_ms) = (examined_ms, now_ms);
+        position.resume = Some(examined_ms);
+        if examined_ms > position.examined {
+            (position.examined, position.advanced) = (examined_ms, now_ms);
         }
     }
 
@@ -64,10 +65,10 @@ impl Cursor {
     /// examine again all devices of a site that were marked at once.
     pub(super) fn complete(&self, now_ms: i64) {
         let mut position = self.position();
-        position.resume_ms = None;
-        let first_end_ms = position.first_end_ms.take().unwrap_or(position.examined_ms);
-        let is_settled = now_ms.saturating_sub(position.advanced_ms) >= Self::OVERLAP_LASTS_MS;
-        let overlapping_ms = (first_end_ms - MAX_CLOCK_STEP_MS).max(position.start_ms);
-        position.start_ms = if is_settled { position.examined_ms } else { overlapping_ms };
+        position.resume = None;
+        let first_end = position.first_end.take().unwrap_or(position.examined);
+        let is_settled = now_ms.saturating_sub(position.advanced) >= Self::OVERLAP_LASTS_MS;
+        let overlapping = (first_end - MAX_CLOCK_STEP_MS).max(position.start);
+        position.start = if is_settled { position.examined } else { overlapping };
     }
 }
