@@ -129,6 +129,8 @@ class Page {
 
   #close() {
     location.hash = `#/${this.#last}`;
+    // At once, because an element that is not shown cannot be focused.
+    this.#route();
     const { table } = this.views[this.#last];
     if (table) table.focus();
     else this.main.focus();

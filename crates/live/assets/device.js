@@ -95,7 +95,7 @@ export class DevicePanel {
       current.heardMs === null
         ? "never heard"
         : `last heard ${age(current.heardMs, this.fleet.now())}, at ${time(current.heardMs)}`;
-    setText(this.state, `${isSilent ? "Silent: " : ""}${heard}`);
+    setText(this.state, isSilent ? `Silent: ${heard}` : `${heard[0].toUpperCase()}${heard.slice(1)}`);
     this.element.classList.toggle("silent", isSilent);
     for (const part of this.#readings.values()) part.tick();
   }

@@ -41,7 +41,15 @@ async function readLand() {
   });
 }
 
-const color = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
+/** Half of the size of a point with its border, in pixels. */
+const RADIUS = 6;
+const COLORS = ["sea", "land", "coast", "grid", "muted", "surface", "accent", "ink"];
+
+/** Returns the colors of the page's style by their names. */
+function currentColors() {
+  const style = getComputedStyle(document.documentElement);
+  return Object.fromEntries(COLORS.map((name) => [name, style.getPropertyValue(`--${name}`).trim()]));
+}
 
 /** Returns the degrees between two lines of the grid, so that there is space for their text. */
 const stepFor = (pixelsOfDegree) => STEPS.findLast((step) => step * pixelsOfDegree >= 76) ?? STEPS[0];
@@ -49,6 +57,7 @@ const stepFor = (pixelsOfDegree) => STEPS.findLast((step) => step * pixelsOfDegr
 /** Draws onto one canvas. */
 export class MapPainter {
   #points = [];
+  ratio = 1;
 
   constructor(canvas, projection) {
     this.canvas = canvas;
@@ -62,22 +71,23 @@ export class MapPainter {
   }
 
   resize() {
-    const ratio = Math.min(2, devicePixelRatio || 1);
-    this.canvas.width = Math.round(this.projection.width * ratio);
-    this.canvas.height = Math.round(this.projection.height * ratio);
-    this.context.setTransform(ratio, 0, 0, ratio, 0, 0);
+    this.ratio = Math.min(2, devicePixelRatio || 1);
+    this.canvas.width = Math.round(this.projection.width * this.ratio);
+    this.canvas.height = Math.round(this.projection.height * this.ratio);
+    this.context.setTransform(this.ratio, 0, 0, this.ratio, 0, 0);
   }
 
   /** Draws these points: their `at`, `isSilent` and `isActive`. */
   paint(points) {
     this.#points = points;
     const { context, projection } = this;
-    context.fillStyle = color("--sea");
+    this.colors = currentColors();
+    context.fillStyle = this.colors.sea;
     context.fillRect(0, 0, projection.width, projection.height);
     this.#land();
     this.#grid();
-    for (const point of points) if (point.isSilent) this.#point(point);
-    for (const point of points) if (!point.isSilent) this.#point(point);
+    this.#alike(points, true);
+    this.#alike(points, false);
     for (const point of points) if (point.isActive) this.#ring(point);
     this.#scale();
     this.canvas.dataset.points = points.length;
@@ -86,8 +96,8 @@ export class MapPainter {
   #land() {
     const { context, projection } = this;
     const [west, south, east, north] = projection.bounds();
-    context.fillStyle = color("--land");
-    context.strokeStyle = color("--coast");
+    context.fillStyle = this.colors.land;
+    context.strokeStyle = this.colors.coast;
     context.lineWidth = 1;
     context.beginPath();
     for (const ring of land) {
@@ -111,8 +121,8 @@ export class MapPainter {
     const [west, south, east, north] = projection.bounds();
     const digits = (step) => (step >= 1 ? 0 : Math.ceil(-Math.log10(step)));
     const [across, up] = [stepFor(projection.width / (east - west)), stepFor(projection.scale)];
-    context.strokeStyle = color("--grid");
-    context.fillStyle = color("--muted");
+    context.strokeStyle = this.colors.grid;
+    context.fillStyle = this.colors.muted;
     context.font = "11px system-ui, sans-serif";
     context.lineWidth = 1;
     context.beginPath();
@@ -133,25 +143,43 @@ export class MapPainter {
     context.stroke();
   }
 
-  #point({ at, isSilent }) {
+  /** Draws points that look alike. Each is a copy of one picture, and only one is drawn at a pixel. */
+  #alike(points, isSilent) {
     const { context, projection } = this;
-    const [x, y] = projection.toPixel(at);
-    if (x < -8 || y < -8 || x > projection.width + 8 || y > projection.height + 8) return;
-    context.beginPath();
-    context.arc(x, y, 4.5, 0, 2 * Math.PI);
-    // A silent device is a circle, another one a disc: not only the color differs.
-    context.fillStyle = color(isSilent ? "--surface" : "--accent");
-    context.strokeStyle = color(isSilent ? "--muted" : "--surface");
+    const picture = this.#picture(isSilent);
+    const drawn = new Set();
+    for (const point of points) {
+      if (point.isSilent !== isSilent) continue;
+      const [x, y] = projection.toPixel(point.at).map(Math.round);
+      if (x < -RADIUS || y < -RADIUS || x > projection.width + RADIUS || y > projection.height + RADIUS) continue;
+      const pixel = x * 65_536 + y;
+      if (drawn.has(pixel)) continue;
+      drawn.add(pixel);
+      context.drawImage(picture, x - RADIUS, y - RADIUS, 2 * RADIUS, 2 * RADIUS);
+    }
+  }
+
+  /** A silent device is a circle, another one a disc: not only the color differs. */
+  #picture(isSilent) {
+    const picture = document.createElement("canvas");
+    picture.width = 2 * RADIUS * this.ratio;
+    picture.height = picture.width;
+    const context = picture.getContext("2d");
+    context.scale(this.ratio, this.ratio);
+    context.arc(RADIUS, RADIUS, 4.5, 0, 2 * Math.PI);
+    context.fillStyle = isSilent ? this.colors.surface : this.colors.accent;
+    context.strokeStyle = isSilent ? this.colors.muted : this.colors.surface;
     context.lineWidth = 1.5;
     context.fill();
     context.stroke();
+    return picture;
   }
 
   #ring({ at }) {
     const { context } = this;
     context.beginPath();
     context.arc(...this.projection.toPixel(at), 9, 0, 2 * Math.PI);
-    context.strokeStyle = color("--ink");
+    context.strokeStyle = this.colors.ink;
     context.lineWidth = 2;
     context.stroke();
   }
@@ -160,8 +188,8 @@ export class MapPainter {
     const { context, projection } = this;
     const kilometers = SCALES_KM.find((one) => projection.pixelsOf(one) <= 120) ?? SCALES_KM.at(-1);
     const [length, right, bottom] = [projection.pixelsOf(kilometers), projection.width - 12, projection.height - 12];
-    context.strokeStyle = color("--ink");
-    context.fillStyle = color("--ink");
+    context.strokeStyle = this.colors.ink;
+    context.fillStyle = this.colors.ink;
     context.lineWidth = 1.5;
     context.beginPath();
     context.moveTo(right - length, bottom - 4);

@@ -27,7 +27,7 @@ const NOT_SET: [(&str, &str); 18] = [
     ("AzureFunctionsJobHost__extensions__eventHubs__maxEventBatchSize", "host.json has it"),
     ("AzureFunctionsJobHost__extensions__eventHubs__maxWaitTime", "host.json has it"),
     ("AzureFunctionsJobHost__extensions__eventHubs__minEventBatchSize", "host.json has it"),
-    ("AzureFunctionsJobHost__extensions__http__routePrefix", "host.json has it"),
+    ("AzureFunctionsJobHost__extensions__http__routePrefix", "the default of the host is used"),
     ("AzureFunctionsJobHost__functionTimeout", "host.json has it"),
     ("AzureWebJobsDeadLetterStorage", "another name of DeadLetterStorage"),
     ("AzureWebJobsServiceBusConnection", "another name of ServiceBusConnection"),

@@ -26,9 +26,15 @@ pub struct MemoryStore {
 #[derive(Debug, Default)]
 struct Contents {
     documents: HashMap<String, Written>,
-    writes: u64,
-    /// When the last document was written.
-    last_written_ms: i64,
+    writes: Writes,
+}
+
+/// The writes so far.
+#[derive(Debug, Default)]
+struct Writes {
+    number: u64,
+    /// The time of the last one.
+    last_ms: i64,
 }
 
 impl MemoryStore {
@@ -56,14 +62,14 @@ impl Debug for MemoryStore {
     }
 }
 
-impl Contents {
+impl Writes {
     /// Returns this state of a document with a new tag, as it is written now. The time never steps back, so that no write is earlier
     /// than one that was already read.
-    fn write(&mut self, document: &Document, now_ms: i64) -> Written {
-        self.writes += 1;
-        self.last_written_ms = self.last_written_ms.max(now_ms);
-        let stored = Stored { document: document.clone(), etag: ETag(self.writes.to_string()) };
-        Written { stored, written_ms: self.last_written_ms }
+    fn next(&mut self, document: &Document, now_ms: i64) -> Written {
+        self.number += 1;
+        self.last_ms = self.last_ms.max(now_ms);
+        let stored = Stored { document: document.clone(), etag: ETag(self.number.to_string()) };
+        Written { stored, written_ms: self.last_ms }
     }
 }
 
@@ -78,21 +84,21 @@ impl StateStore for MemoryStore {
         if contents.documents.contains_key(&document.id) {
             return Err(StoreError::Conflict);
         }
-        let written = contents.write(document, self.clock.now_ms());
+        let written = contents.writes.next(document, self.clock.now_ms());
         let etag = written.stored.etag.clone();
         contents.documents.insert(document.id.clone(), written);
         Ok(etag)
     }
 
     async fn replace(&self, document: &Document, if_match: &ETag, _: &RequestCharge) -> Result<ETag, StoreError> {
-        let mut contents = self.contents();
-        if contents.documents.get(&document.id).is_none_or(|written| written.stored.etag != *if_match) {
-            return Err(StoreError::Conflict);
+        let Contents { documents, writes } = &mut *self.contents();
+        match documents.get_mut(&document.id) {
+            Some(held) if held.stored.etag == *if_match => {
+                *held = writes.next(document, self.clock.now_ms());
+                Ok(held.stored.etag.clone())
+            }
+            _ => Err(StoreError::Conflict),
         }
-        let written = contents.write(document, self.clock.now_ms());
-        let etag = written.stored.etag.clone();
-        contents.documents.insert(document.id.clone(), written);
-        Ok(etag)
     }
 
     async fn list(&self, selection: Selection<'_>, _: &RequestCharge) -> Result<Page, StoreError> {
