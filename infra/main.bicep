@@ -330,8 +330,9 @@ module region 'modules/region.bicep' = [
         StoreConcurrency: string(storeConcurrency)
         HeardEvery: heardEvery
         SilentAfter: silentAfter
-        // Otherwise it is called each minute, to do nothing.
-        'AzureWebJobs.SilenceWatchFunction.Disabled': empty(silentAfter) ? 'true' : 'false'
+        // Without silentAfter it would be called each minute, to do nothing. Both regions share the documents, and two watches would
+        // divide the records of a device between two workspaces: one would alert of a device that the other knows to be back.
+        'AzureWebJobs.SilenceWatchFunction.Disabled': empty(silentAfter) || index > 0 ? 'true' : 'false'
         MaxReadings: string(maxReadings)
         Telemetry: telemetry
         TelemetryFile: telemetryFile

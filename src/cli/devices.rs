@@ -116,8 +116,7 @@ async fn show(store: &Arc<dyn StateStore>, device: &str, output: Output, state: 
 fn heard_line(document: &Document) -> String {
     let Some(heard_ms) = document.last_heard_ms() else { return String::new() };
     let age = list::age(System.now_ms() - heard_ms);
-    let is_silent = document.silent_since().is_some_and(|since_ms| heard_ms <= since_ms);
-    let silent = if is_silent { ", silent since then" } else { "" };
+    let silent = if document.still_silent_since().is_some() { ", silent since then" } else { "" };
     format!("last heard (UTC)  {} ({age} ago{silent})\n", iso8601(heard_ms))
 }
 

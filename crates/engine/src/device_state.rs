@@ -215,6 +215,13 @@ impl Document {
         self.silent_since
     }
 
+    /// Returns since when the device is silent by the mark of the silence watch; `None` also if the device was heard later. The mark
+    /// then stays until the next run of the watch, or for ever if the watch is off now.
+    #[must_use]
+    pub fn still_silent_since(&self) -> Option<i64> {
+        self.silent_since.filter(|since_ms| self.last_heard_ms().is_none_or(|heard_ms| heard_ms <= *since_ms))
+    }
+
     /// Sets or removes the mark of the silence watch.
     pub fn set_silent_since(&mut self, silent_since: Option<i64>) {
         self.silent_since = silent_since;

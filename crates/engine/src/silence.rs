@@ -8,30 +8,30 @@
 //! silent device, apart from an event that was late, and each other one is examined about once: by then it is either marked, or
 //! its write has moved it to the end.
 
+mod cursor;
+
 use std::{
     sync::{
         Arc,
-        atomic::{
-            AtomicI64, AtomicU64,
-            Ordering::{Relaxed, SeqCst},
-        },
+        atomic::{AtomicU64, Ordering::Relaxed},
     },
     time::Duration,
 };
 
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
-use tokio::time::{Instant, timeout};
+use tokio::time::{Instant, sleep, timeout};
 
 use crate::{
     clock::Clock,
-    device_state::{MAX_CLOCK_STEP_MS, device_id},
+    device_state::{Document, device_id},
     observer::Observer,
     record::{DeviceBackRecord, DeviceSilentRecord, Record, SilenceWatchRecord},
     settings::{ConfigError, Settings},
-    store::{Filter, RequestCharge, StateStore, StoreError, Stored, WrittenRange},
+    store::{ETag, Filter, RequestCharge, StateStore, StoreError, Stored, WrittenRange},
     text::iso8601,
     timespan,
 };
+use cursor::Cursor;
 
 /// Limits the records of devices of each kind in a run. The summary counts all devices.
 pub const MAX_DEVICE_RECORDS: u64 = 100;
@@ -79,26 +79,6 @@ pub enum SilenceError {
     Timeout(Duration),
 }
 
-/// The time of the last write up to which documents are examined, in milliseconds since 1970 by the clock of the store. It is in
-/// memory only: a new process begins again, and the marks show what was recorded before.
-#[derive(Debug)]
-struct Cursor(AtomicI64);
-
-impl Cursor {
-    /// Before the time of each write.
-    const BEGINNING: i64 = -1;
-
-    /// Returns the time after which a run begins. It overlaps the last run, because the clocks of a store may differ, or step
-    /// back, or have seconds only. The documents in the overlap are few: an examined document is mostly marked, and so moved on.
-    fn start(&self) -> i64 {
-        (self.0.load(SeqCst) - MAX_CLOCK_STEP_MS).max(Self::BEGINNING)
-    }
-
-    fn advance(&self, examined_ms: i64) {
-        self.0.fetch_max(examined_ms, SeqCst);
-    }
-}
-
 /// The two parts of a run.
 #[derive(Debug, Clone, Copy)]
 enum Search {
@@ -114,6 +94,8 @@ struct Run<'a> {
     /// A device is silent if it was last heard at this time or before, in milliseconds since 1970.
     silent_until_ms: i64,
     now_ms: i64,
+    /// When the run stops examining documents.
+    end: Instant,
     charge: RequestCharge,
     examined: AtomicU64,
     silent: AtomicU64,
@@ -134,7 +116,7 @@ impl SilenceWatch {
     ) -> Self {
         let threshold = silent_after.saturating_add(heard_every);
         let threshold_ms = i64::try_from(threshold.as_millis()).unwrap_or(i64::MAX);
-        let [back, silent] = [Cursor::BEGINNING; 2].map(|ms| Cursor(ms.into()));
+        let (back, silent) = (Cursor::default(), Cursor::default());
         Self { store, clock, observer, threshold_ms, concurrency, back, silent }
     }
 
@@ -150,21 +132,22 @@ impl SilenceWatch {
     /// examines again what this one could not complete.
     pub async fn run(&self, budget: Duration) -> (SilenceWatchRecord, Result<(), SilenceError>) {
         let now_ms = self.clock.now_ms();
+        let started = Instant::now();
         let run = Run {
             watch: self,
             silent_until_ms: now_ms.saturating_sub(self.threshold_ms),
             now_ms,
+            end: started + budget / 2,
             charge: RequestCharge::default(),
             examined: AtomicU64::default(),
             silent: AtomicU64::default(),
             back: AtomicU64::default(),
             rejected: AtomicU64::default(),
         };
-        let started = Instant::now();
         let searches = async {
             // First the devices that are back: they are few, and their documents must lose the marks to be found silent again.
             let has_all_back = run.search(Search::Back, started + budget / 4).await?;
-            Ok(run.search(Search::Silent, started + budget / 2).await? && has_all_back)
+            Ok(run.search(Search::Silent, run.end).await? && has_all_back)
         };
         let result = timeout(budget, searches).await.unwrap_or(Err(SilenceError::Timeout(budget)));
         let summary = SilenceWatchRecord {
@@ -187,11 +170,11 @@ impl Run<'_> {
             Search::Back => (back, Filter::IsMarkedSilent, self.now_ms),
             Search::Silent => (silent, Filter::EVERY, self.silent_until_ms),
         };
-        let mut after_ms = cursor.start();
+        let mut after_ms = cursor.begin();
         loop {
             let range = WrittenRange { filter: &filter, after_ms, until_ms, limit: PAGE_DOCUMENTS };
             let page = store.written(range, &self.charge).await?;
-            let Some(last_ms) = page.last().map(|written| written.written_ms) else { return Ok(true) };
+            let Some(last_ms) = page.last().map(|written| written.written_ms) else { break };
             let is_last = page.len() < PAGE_DOCUMENTS || last_ms <= after_ms;
             let examinations: Vec<_> =
                 page.into_iter().map(|written| self.examine_until(deadline, search, written.stored)).collect();
@@ -204,12 +187,14 @@ impl Run<'_> {
                 return Ok(false);
             }
             // Only now: a page that was not completed is read again by the next run.
-            cursor.advance(last_ms);
+            cursor.advance(last_ms, self.now_ms);
             if is_last {
-                return Ok(true);
+                break;
             }
             after_ms = last_ms;
         }
+        cursor.complete(self.now_ms);
+        Ok(true)
     }
 
     /// Examines a document, and returns true; returns false without doing so after the deadline.
@@ -242,9 +227,9 @@ impl Run<'_> {
             }));
         }
         document.set_silent_since(Some(heard_ms));
-        match self.watch.store.replace(&document, &etag, &self.charge).await {
+        match self.replace(&document, &etag).await {
             Err(StoreError::Conflict) if is_recorded => self.take_back(&document.id, heard_ms).await,
-            result => self.accept(result.map(drop)),
+            result => self.accept(result),
         }
     }
 
@@ -272,7 +257,7 @@ impl Run<'_> {
         }
         document.set_silent_since(None);
         // After a conflict the document is still marked, and written again. The next run finds it.
-        self.accept(self.watch.store.replace(&document, &etag, &self.charge).await.map(drop))
+        self.accept(self.replace(&document, &etag).await)
     }
 
     fn record_back(&self, id: &str, since_ms: i64, heard_ms: i64) {
@@ -282,6 +267,19 @@ impl Run<'_> {
             heard: iso8601(heard_ms),
             silent_ms: heard_ms.saturating_sub(since_ms),
         }));
+    }
+
+    /// Replaces a document. A store that limits the load is given the time that it asks for: otherwise a run would end after the few
+    /// writes that the store allows at once, and the devices of a large site would be found over hours.
+    async fn replace(&self, document: &Document, etag: &ETag) -> Result<(), StoreError> {
+        loop {
+            match self.watch.store.replace(document, etag, &self.charge).await {
+                Err(StoreError::Throttled { delay, .. }) if !delay.is_zero() && Instant::now() + delay < self.end => {
+                    sleep(delay).await;
+                }
+                result => return result.map(drop),
+            }
+        }
     }
 
     /// Accepts the result of a write, unless the store cannot write any document.

@@ -22,7 +22,7 @@ pub struct Device {
     /// The seconds since then.
     #[schema(required, minimum = 0)]
     pub age_seconds: Option<i64>,
-    /// When the device was last heard before the silence watch found it silent; absent if it has not.
+    /// When the device was last heard before the silence watch found it silent; absent if it was heard later.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false, format = DateTime)]
     pub silent_since: Option<String>,
@@ -151,7 +151,7 @@ impl Device {
             heard: heard_ms.map(iso8601),
             // The clock of the service may be ahead.
             age_seconds: heard_ms.map(|heard_ms| (now_ms.saturating_sub(heard_ms) / 1_000).max(0)),
-            silent_since: document.silent_since().map(iso8601),
+            silent_since: document.still_silent_since().map(iso8601),
             readings: readings().map(|(name, value)| (name.to_owned(), value.clone())).collect(),
             versions: parts.with_versions.then(versions),
         }

@@ -130,9 +130,15 @@ async fn a_marked_device_says_since_when_it_is_silent_and_one_without_times_has_
     let rig = Rig::new(&[("a", 1, json!({}))]).await;
     let stored = rig.api.store.read("a", &RequestCharge::default()).await.expect("memory").expect("a document");
     let mut marked = stored.document;
-    marked.set_silent_since(Some(T0));
+    marked.set_silent_since(Some(T0 + 1));
     rig.api.store.replace(&marked, &stored.etag, &RequestCharge::default()).await.expect("no other writer");
-    assert_eq!(rig.json("/a", "").await["silentSince"], "2024-11-21T00:46:40.000Z");
+    assert_eq!(rig.json("/a", "").await["silentSince"], "2024-11-21T00:46:40.001Z");
+    // The device was heard later, and the watch has not removed the mark: it may be off now.
+    let stored = rig.api.store.read("a", &RequestCharge::default()).await.expect("memory").expect("a document");
+    let mut back = stored.document;
+    back.set_silent_since(Some(T0));
+    rig.api.store.replace(&back, &stored.etag, &RequestCharge::default()).await.expect("no other writer");
+    assert_eq!(rig.json("/a", "").await["silentSince"], json!(null));
     let old = serde_json::from_value(json!({ "id": "old", "x": 1 })).expect("a document of another program");
     rig.api.store.create(&old, &RequestCharge::default()).await.expect("a new document");
     let expected = json!({ "id": "old", "heard": null, "ageSeconds": null, "readings": { "x": 1 }, "versions": {} });

@@ -92,17 +92,21 @@ impl<'a> Scope<'a> {
 
     /// Returns the branch that a condition selects.
     fn branch<'b>(&self, condition: &str, branches: &'b [Value]) -> &'b Value {
-        let is_true = match condition {
+        &branches[usize::from(!condition.split(" || ").any(|condition| self.is_true(condition)))]
+    }
+
+    fn is_true(&self, condition: &str) -> bool {
+        match condition {
             "usesIotHub" => self.app == App::WithIotHub,
             "withEventHubs" => self.app != App::WithIotHub,
             "withSessions" => self.app == App::WithSessions,
+            "index > 0" => self.app == App::Standby,
             _ => {
                 let name = condition.strip_prefix("empty(").and_then(|rest| rest.strip_suffix(')'));
                 let name = name.unwrap_or_else(|| panic!("{condition} is not known before the deployment"));
                 self.known(&Value::Other(name.to_owned())).is_some_and(|text| text.is_empty())
             }
-        };
-        &branches[usize::from(!is_true)]
+        }
     }
 
     fn known(&self, value: &Value) -> Option<String> {

@@ -143,6 +143,23 @@ fn the_defaults_of_infra_are_those_of_the_handler() {
     assert_eq!(read(to_settings(without_drill)), read(to_settings(required)));
 }
 
+/// The regions share the documents, and each has its own records.
+#[test]
+fn silent_devices_are_watched_if_wanted_and_by_the_first_region_only() {
+    let sources = Sources::read();
+    let wanted =
+        sources.with("infra/main.bicep", "param silentAfter string = ''", "param silentAfter string = '00:30:00'");
+    for (sources, app, is_disabled) in [
+        (&sources, App::First, "true"),
+        (&wanted, App::First, "false"),
+        (&wanted, App::WithIotHub, "false"),
+        (&wanted, App::Standby, "true"),
+    ] {
+        let settings = app_settings(&sources.templates(), app);
+        assert_eq!(settings["AzureWebJobs.SilenceWatchFunction.Disabled"], is_disabled, "{app:?}");
+    }
+}
+
 #[test]
 fn a_flex_consumption_app_has_no_setting_for_its_runtime() {
     let templates = Sources::read().templates();

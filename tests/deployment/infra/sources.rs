@@ -15,7 +15,7 @@ use super::bicep::Template;
 const MAIN: &str = "infra/main.bicep";
 
 /// The functions of the app.
-pub(crate) const FUNCTIONS: [&str; 4] = [
+pub(crate) const FUNCTIONS: [&str; 5] = [
     "DeadLetterWatchFunction/function.json",
     "DevicesFunction/function.json",
     "RawTelemetryFunction/function.json",

@@ -69,6 +69,8 @@ struct TimedStore {
     clock: TestClock,
     written: Mutex<HashMap<String, i64>>,
     reads: AtomicUsize,
+    /// How long the reading of a page takes, in milliseconds.
+    page_ms: AtomicI64,
     is_out: AtomicBool,
     is_hanging: AtomicBool,
 }
@@ -120,6 +122,7 @@ impl StateStore for TimedStore {
         }
         self.reads.fetch_add(1, SeqCst);
         charge.add(2.5);
+        tokio::time::sleep(span(self.page_ms.load(SeqCst))).await;
         let mut times: Vec<_> = self.written.lock().expect("no panic").clone().into_iter().collect();
         times.retain(|(_, ms)| *ms > range.after_ms && *ms <= range.until_ms);
         times.sort_by(|(one_id, one), (other_id, other)| (one, one_id).cmp(&(other, other_id)));
@@ -232,6 +235,28 @@ async fn each_document_is_examined_about_once() {
     }
     // Once to be marked, and each mark once or twice more: by the search for devices that are back, and once it is old.
     assert!(examined <= 250 * 4, "{examined}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn devices_that_fell_silent_together_cost_nothing_for_as_long_as_they_are_silent() {
+    let rig = Rig::new();
+    for number in 0..1_100 {
+        rig.store.put(&format!("{number:04}"), number).await;
+    }
+    let (mut examined, mut last) = (0, 0);
+    // Two hours: the marks, too, become older than the threshold.
+    for minute in 0..120 {
+        let (summary, result) = rig.at(THRESHOLD + 60_000 * (1 + minute)).try_run().await;
+        result.expect("the store works");
+        (examined, last) = (examined + summary.examined, summary.examined);
+    }
+    assert_eq!((last, rig.take_records().len()), (0, 100));
+    // Once to be marked, and the mark four times by each search.
+    assert!(examined <= 1_100 * 9, "{examined}");
+    // The others are watched as before.
+    rig.processor.process(&batch([battery(THRESHOLD + 7_200_000, "0007", 0.6)])).await;
+    assert_eq!(rig.at(THRESHOLD + 7_260_000).run().await, ["back 0007"]);
+    assert_eq!(rig.at(3 * THRESHOLD + 7_260_000).run().await, ["silent 0007"]);
 }
 
 #[tokio::test(start_paused = true)]
@@ -369,6 +394,29 @@ async fn a_store_that_fails_ends_the_run_and_the_next_one_examines_the_rest() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_store_that_limits_the_load_is_given_the_time_it_asks_for() {
+    let rig = Rig::new();
+    for number in 0..40 {
+        rig.store.put(&format!("{number:04}"), number).await;
+    }
+    for id in ["0003", "0017"] {
+        rig.store.scripted.respond(
+            Write,
+            id,
+            [StoreResponse::throttled(span(700)), StoreResponse::throttled(span(700))],
+        );
+    }
+    assert_eq!(rig.at(THRESHOLD + 40).run().await.len(), 40, "each once");
+    // It asks for more time than the run has.
+    let rig = Rig::new();
+    rig.store.put("a", 0).await;
+    rig.store.scripted.respond(Write, "a", [StoreResponse::throttled(Duration::from_secs(11))]);
+    let (summary, result) = rig.at(THRESHOLD).try_run().await;
+    assert_eq!((summary.silent, result.is_err()), (1, true));
+    assert_eq!(rig.run().await, ["silent a", "silent a"], "at least once");
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_store_that_does_not_answer_ends_the_run_within_its_budget() {
     let rig = Rig::new();
     rig.store.put("a", 0).await;
@@ -404,6 +452,25 @@ async fn a_slow_store_is_examined_in_several_runs_with_few_writes_at_a_time() {
     }
     assert_eq!((silent, runs, rig.store.scripted.max_in_flight()), (1_000, 3, 4));
     assert_eq!(rig.take_records().len(), 3 * 100, "at most 100 in a run");
+}
+
+#[tokio::test(start_paused = true)]
+async fn more_documents_of_one_minute_than_a_run_can_read_do_not_hold_the_watch() {
+    let rig = Rig::new();
+    // Imported by another program within nine seconds.
+    for number in 0..9_000 {
+        let foreign = json!({"id": format!("{number:04}"), "x": 1});
+        rig.store.put_document(&serde_json::from_value(foreign).expect("a document"), number).await;
+    }
+    rig.store.put("a", 9_000).await;
+    rig.store.page_ms.store(2_000, SeqCst);
+    let mut complete = Vec::new();
+    for minute in 1..=8 {
+        complete.push(rig.at(9_000 + THRESHOLD + minute * 60_000).try_run().await.0.is_complete);
+    }
+    assert_eq!(rig.take_records(), ["silent a"]);
+    // Four pages a run; all documents twice, in case that one of an earlier time was written meanwhile.
+    assert_eq!(complete, [false, false, false, true, false, false, true, true]);
 }
 
 #[tokio::test(start_paused = true)]
