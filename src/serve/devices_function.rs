@@ -36,9 +36,14 @@ pub(super) struct DevicesFunction {
     log: OncePerMinute,
 }
 
-/// The beginning of the paths of a function: a literal, or `None` for a parameter, for each segment.
+/// The paths of a function.
 #[derive(Debug, PartialEq, Eq)]
-struct Base(Vec<Option<String>>);
+struct Base {
+    /// The beginning: a literal, or `None` for a parameter, for each segment.
+    segments: Vec<Option<String>>,
+    /// The name of the parameter after it, which is the id.
+    id: Option<String>,
+}
 
 /// The parts of the caller's request.
 #[derive(Debug, PartialEq, Eq)]
@@ -133,10 +138,20 @@ impl Invocation {
         let text = |name: &str| request[name].as_str().ok_or_else(|| invalid(&format!("has no `{name}`")));
         let (method, url) = (text("Method")?, text("Url")?);
         let (path, query) = path_and_query(url).ok_or_else(|| invalid("has an invalid `Url`"))?;
-        let path = base.strip(path).ok_or_else(Problem::unknown_path)?;
+        let rest = base.strip(path).ok_or_else(Problem::unknown_path)?;
+        let id = base.id.as_ref().and_then(|name| request["Params"][name].as_str());
+        let path = id.map_or(rest, path_of);
         let if_none_match = header(&request["Headers"], "If-None-Match");
         Ok(Self { method: method.to_owned(), path, query: query.to_owned(), if_none_match })
     }
+}
+
+/// Returns the path of an id that the host has decoded.
+///
+/// It decodes everything but `%2F`, and builds `Url` from the result, in which it escapes a `%` only if no two digits follow. So in
+/// `Url`, the id `50%25` is the same as `50%`.
+fn path_of(decoded: &str) -> String {
+    format!("/{}", decoded.replace('%', "%25").replace("%252F", "%2F").replace("%252f", "%2f"))
 }
 
 /// Splits an address into its path and its query. An address with a `#` is invalid: what follows could be a part of an id.
@@ -162,17 +177,19 @@ impl Base {
             |path: &str| path.split('/').filter(|part| !part.is_empty()).map(str::to_owned).collect::<Vec<_>>();
         let mut base = segments(route_prefix);
         base.extend(segments(route));
-        // The last parameter is the id. Its value is not taken from the host, which decodes it, but not `%2F`.
-        base.pop_if(|last| last.starts_with('{'));
-        Self(base.into_iter().map(|segment| (!segment.starts_with('{')).then_some(segment)).collect())
+        let id = base.pop_if(|last| last.starts_with('{'));
+        // `{id?}`, `{*id}`, `{id:length(3)}` and `{id=a}`
+        let id =
+            id.map(|id| id.trim_matches(['{', '*', '}']).split([':', '=', '?']).next().unwrap_or_default().to_owned());
+        let segments = base.into_iter().map(|segment| (!segment.starts_with('{')).then_some(segment)).collect();
+        Self { segments, id }
     }
 
-    /// Returns the rest of a raw path after the base; `None` if it has another base. As in the router of the host, literals are
-    /// compared decoded and in any letter case. The host removes dot segments before it routes, but not from the raw path: then
-    /// the literals differ.
+    /// Returns the rest of a path after the base; `None` if it has another base. As in the router of the host, literals are
+    /// compared decoded and in any letter case.
     fn strip(&self, path: &str) -> Option<String> {
         let mut segments = path.strip_prefix('/')?.split('/');
-        for literal in &self.0 {
+        for literal in &self.segments {
             let segment = percent_decoded(segments.next()?).ok()?;
             if literal.as_ref().is_some_and(|literal| literal.to_lowercase() != segment.to_lowercase()) {
                 return None;
@@ -208,6 +225,32 @@ mod tests {
             ["", "/", "/api", "/api/x", "/./api/devices", "//api/devices/a", "/api/../api/devices", "/x/devices/a"]
         {
             assert_eq!(strip("api", "devices/{id?}", path), None, "{path}");
+        }
+    }
+
+    #[test]
+    fn the_parameter_of_the_id_is_found_in_the_route() {
+        for (route, id) in [
+            ("devices/{id?}", Some("id")),
+            ("{tenant}/{*device}", Some("device")),
+            ("state/{Id:length(3)}", Some("Id")),
+            ("state/{id=a}", Some("id")),
+            ("{tenant}/state", None),
+        ] {
+            assert_eq!(Base::new("api", route).id.as_deref(), id, "{route}");
+        }
+    }
+
+    #[test]
+    fn a_decoded_id_is_encoded_except_for_its_slashes() {
+        for (decoded, path) in [
+            ("50%25", "/50%2525"),
+            ("a%2Fb%2f", "/a%2Fb%2f"),
+            ("%252F", "/%25252F"),
+            ("a#b?ä", "/a#b?ä"),
+            ("%", "/%25"),
+        ] {
+            assert_eq!(path_of(decoded), path);
         }
     }
 

@@ -68,7 +68,7 @@ fn each_recorded_request_is_answered_with_its_device() {
         assert_eq!(headers["cache-control"], "private, no-cache");
         assert!(headers["etag"].as_str().is_some_and(|etag| etag.starts_with("W/\"")), "{headers}");
     }
-    // Its query has a parameter that the API does not have. Without it, the id is decoded once and from the raw path.
+    // Its query has a parameter that the API does not have. Without it, the id is decoded once.
     let escaped = recording("http-envelope-device-escaped");
     let (status, _, body) = send(&escaped);
     assert_eq!(
@@ -84,6 +84,29 @@ fn each_recorded_request_is_answered_with_its_device() {
     assert_eq!((status, body["devices"].as_array().expect("a list").len()), (200, 6));
     let errors = handler.stop() + &app.log();
     assert!(KEYS.iter().all(|key| !errors.contains(key)), "{errors}");
+}
+
+/// The host decodes the path of the request except for `%2F`, and repeats the result in `Url` without a second encoding.
+#[test]
+fn an_id_that_looks_encoded_returns_its_own_device() {
+    let app = App::shipped();
+    let handler = app.start();
+    let ids = ["A", "%41", "50%", "50%25", "a/b", "a#b", "a%23b"];
+    store(&handler, &ids);
+    for (id, url, parameter) in [
+        ("%41", "%41", "%41"),
+        ("50%", "50%25", "50%"),
+        ("50%25", "50%25", "50%25"),
+        ("a/b", "a%2Fb", "a%2Fb"),
+        ("a#b", "a%23b", "a#b"),
+        ("a%23b", "a%23b", "a%23b"),
+    ] {
+        let request =
+            json!({ "Url": format!("http://h/api/devices/{url}"), "Method": "GET", "Params": { "id": parameter } });
+        let envelope = json!({ "Data": { "req": request }, "Metadata": {} }).to_string();
+        let (status, _, body) = answer(&handler.call(DEVICES, "id", envelope.as_bytes(), Framing::Length));
+        assert_eq!((status, &body["id"]), (200, &json!(id)), "{body}");
+    }
 }
 
 #[test]

@@ -1,8 +1,15 @@
 //! Each store selects by a filter exactly the documents that `Filter::matches` defines.
 
-use std::collections::BTreeMap;
+use std::{
+    collections::BTreeMap,
+    sync::{
+        Arc,
+        atomic::{AtomicI64, Ordering},
+    },
+};
 
 use devicestate_engine::{
+    clock::Clock,
     device_state::{Document, document_id},
     store::{Filter, Operator, RequestCharge, Scalar, Selection, StateStore},
 };
@@ -235,6 +242,43 @@ async fn the_text_of_a_document_is_read_as_the_document() {
         assert_eq!((page.documents, page.invalid), (expected.clone(), vec![]), "{filter:?}");
         assert_eq!(store.count(&filter, &charge).await, Ok(expected.len() as u64), "{filter:?}");
     }
+}
+
+/// A clock that is a minute later at each look.
+#[derive(Default)]
+struct FastClock(AtomicI64);
+
+impl Clock for FastClock {
+    fn now_ms(&self) -> i64 {
+        self.0.fetch_add(60_000, Ordering::Relaxed)
+    }
+}
+
+/// Otherwise a filter that selects few of many devices would need more time than a caller waits.
+#[tokio::test]
+async fn a_list_that_takes_long_ends_early_and_continues_there() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("state.db");
+    let store = SqliteStore::with_clock(open(&path), Arc::new(FastClock::default()));
+    let other = Connection::open(&path).expect("a connection");
+    let insert = "WITH RECURSIVE n (i) AS (SELECT 1001 UNION ALL SELECT i + 1 FROM n WHERE i < 2300)
+        INSERT INTO documents (id, etag, document) SELECT i, '', json_object('id', CAST(i AS TEXT), 'n', i) FROM n";
+    assert_eq!(other.execute(insert, []), Ok(1_300));
+    let filter = Filter::Compare { name: "n".into(), operator: Operator::Equal, value: Scalar::Number(2_200.0) };
+    let (mut pages, mut after) = (Vec::new(), None::<String>);
+    loop {
+        let selection = Selection { filter: &filter, after: after.as_deref(), limit: 10 };
+        let page = store.list(selection, &RequestCharge::default()).await.expect("a page");
+        pages.push((page.documents.len(), page.is_partial));
+        if !page.is_partial {
+            break;
+        }
+        after = page.last_id;
+    }
+    assert_eq!(pages, [(0, true), (0, true), (1, true), (0, false)]);
+    // Without a filter, the pages are full.
+    let page = store.list(Selection::every(None, 1_200), &RequestCharge::default()).await.expect("a page");
+    assert_eq!((page.documents.len(), page.is_partial), (1_200, false));
 }
 
 /// A document is invalid for a filter if what the filter needs is invalid.

@@ -58,7 +58,7 @@ struct AheadClock(AtomicI64);
 
 impl Clock for AheadClock {
     fn now_ms(&self) -> i64 {
-        self.0.fetch_add(10_000, Relaxed)
+        self.0.fetch_add(1_000, Relaxed)
     }
 }
 

@@ -170,14 +170,16 @@ pub struct Page {
     pub documents: Vec<Document>,
     /// Why the other documents are invalid, each with its id.
     pub invalid: Vec<String>,
-    /// The last id of the page, after which the next page starts; `None` if the page is empty.
+    /// The last id of the page, after which the next page starts; `None` if the page is empty and complete.
     pub last_id: Option<String>,
+    /// Whether the store examined so many documents that it ended the page before its limit. There may be more documents.
+    pub is_partial: bool,
 }
 
 impl From<Vec<Document>> for Page {
     fn from(documents: Vec<Document>) -> Self {
         let last_id = documents.last().map(|document| document.id.clone());
-        Self { documents, invalid: Vec::new(), last_id }
+        Self { documents, last_id, ..Self::default() }
     }
 }
 

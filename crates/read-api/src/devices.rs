@@ -49,8 +49,8 @@ impl ReadApi {
         let selection = Selection { filter: &Filter::All(filters), after: after.as_deref(), limit };
         let page = self.store.list(selection, charge).await.map_err(|error| Problem::of_store(&error, None))?;
 
-        let is_full = page.documents.len() + page.invalid.len() >= limit;
-        let mut next = page.last_id.clone().filter(|_| is_full);
+        let has_next = page.is_partial || page.documents.len() + page.invalid.len() >= limit;
+        let mut next = page.last_id.clone().filter(|_| has_next);
         let (mut devices, mut bytes) = (Vec::with_capacity(page.documents.len()), 0);
         for (index, document) in page.documents.iter().enumerate() {
             let device = Device::new(document, &parts, now_ms);

@@ -67,6 +67,17 @@ pub struct Request<'a> {
     pub if_none_match: Option<&'a str>,
 }
 
+impl Request<'_> {
+    /// Returns whether the request is for one device, which costs little.
+    #[must_use]
+    pub fn names_device(&self) -> bool {
+        match self.path {
+            "" | "/" => self.query.split('&').any(|pair| pair.starts_with("id=")),
+            path => path != "/summary",
+        }
+    }
+}
+
 /// What a path names.
 enum Route {
     List,

@@ -101,7 +101,7 @@ impl Counter<'_> {
                 return Err(Problem::too_many_documents(&field, MAX_DOCUMENTS));
             }
             // A store that does not advance would be read forever.
-            if documents < PAGE_DOCUMENTS || page.last_id <= after {
+            if (documents < PAGE_DOCUMENTS && !page.is_partial) || page.last_id <= after {
                 break;
             }
             after = page.last_id;

@@ -105,6 +105,21 @@ async fn a_device_has_its_readings_when_it_was_heard_and_on_request_the_versions
     assert_eq!(device["versions"], json!({ "battery": battery }));
 }
 
+#[test]
+fn a_request_for_one_device_is_known_from_its_path_or_its_query() {
+    for (path, query, expected) in [
+        ("/a", "", true),
+        ("", "code=x&id=a", true),
+        ("", "id=", true),
+        ("", "", false),
+        ("/", "prefix=id=", false),
+        ("/summary", "id=a", false),
+    ] {
+        let request = Request { method: "GET", path, query, if_none_match: None };
+        assert_eq!(request.names_device(), expected, "{path}?{query}");
+    }
+}
+
 #[tokio::test]
 async fn a_state_that_the_caller_has_is_not_sent_again_until_it_changes() {
     let rig = Rig::new(&[("drone-1", 1, json!({ "battery": 0.5 }))]).await;

@@ -28,6 +28,10 @@ use scan::Scan;
 /// another process may still commit one of the same time. A transaction is that long only while the machine is suspended.
 const MAX_COMMIT_MS: i64 = 500;
 
+/// How long a list may take before it ends with a partial page, in milliseconds. Otherwise a filter that selects few of many devices would
+/// never be answered.
+const MAX_LIST_MS: i64 = 2_000;
+
 /// A store in an SQLite file.
 #[derive(Clone)]
 pub struct SqliteStore {
@@ -127,6 +131,7 @@ impl StateStore for SqliteStore {
         let text = FilteredText::new(filter);
         let mut scan = Scan::new(&self.database, after);
         let (mut page, mut last_examined) = (Page::default(), None);
+        let end_ms = self.clock.now_ms().saturating_add(MAX_LIST_MS);
         loop {
             let missing = limit - page.documents.len() - page.invalid.len();
             let rows = scan.next_rows(if *filter == Filter::EVERY { missing } else { usize::MAX }).await?;
@@ -153,8 +158,13 @@ impl StateStore for SqliteStore {
                 }
                 last_examined = Some(id);
             }
+            let is_full = page.documents.len() + page.invalid.len() == limit;
+            if *filter != Filter::EVERY && !is_full && self.clock.now_ms() >= end_ms {
+                page.is_partial = true;
+                break;
+            }
         }
-        if !page.documents.is_empty() || !page.invalid.is_empty() {
+        if page.is_partial || !page.documents.is_empty() || !page.invalid.is_empty() {
             // The next page need not examine the documents again that the filter rejects.
             page.last_id = last_examined;
         }

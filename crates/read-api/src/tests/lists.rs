@@ -1,3 +1,8 @@
+use devicestate_engine::{
+    device_state::Document,
+    store::{ETag, Page, Selection, StoreError, Stored},
+};
+
 use super::*;
 
 async fn fleet() -> Rig {
@@ -84,6 +89,51 @@ async fn a_page_has_the_default_limit_and_a_full_last_page_is_followed_by_an_emp
         query = format!("continuation={token}");
     }
     assert_eq!(lengths, [100, 100, 0]);
+}
+
+/// A store that examines one document for a page.
+struct SlowStore(MemoryStore);
+
+#[async_trait::async_trait]
+impl StateStore for SlowStore {
+    async fn read(&self, id: &str, charge: &RequestCharge) -> Result<Option<Stored>, StoreError> {
+        self.0.read(id, charge).await
+    }
+
+    async fn create(&self, document: &Document, charge: &RequestCharge) -> Result<ETag, StoreError> {
+        self.0.create(document, charge).await
+    }
+
+    async fn replace(&self, document: &Document, if_match: &ETag, charge: &RequestCharge) -> Result<ETag, StoreError> {
+        self.0.replace(document, if_match, charge).await
+    }
+
+    async fn list(&self, selection: Selection<'_>, charge: &RequestCharge) -> Result<Page, StoreError> {
+        let mut page = self.0.list(Selection::every(selection.after, 1), charge).await?;
+        page.documents.retain(|document| selection.filter.matches(document));
+        page.is_partial = page.last_id.is_some();
+        Ok(page)
+    }
+}
+
+#[tokio::test]
+async fn a_store_that_examines_few_documents_at_a_time_loses_none() {
+    let store = MemoryStore::default();
+    for id in ["a", "b", "c", "d"] {
+        let readings = if id == "a" { json!({}) } else { json!({ "model": id }) };
+        store.create(&document(id, version(1), &readings), &RequestCharge::default()).await.expect("a new document");
+    }
+    let rig = Rig::over(Arc::new(SlowStore(store)));
+    let (mut pages, mut query) = (Vec::new(), "where=model!%3D'c'".to_owned());
+    loop {
+        pages.push(rig.ids(&query).await.concat());
+        let page = rig.json("", &query).await;
+        let Some(token) = page["continuation"].as_str() else { break };
+        query = format!("where=model!%3D'c'&continuation={token}");
+    }
+    assert_eq!(pages, ["", "b", "", "d", ""]);
+    let summary = rig.json("/summary", "by=model").await;
+    assert_eq!(summary["by"]["values"].as_array().expect("values").len(), 3, "{summary}");
 }
 
 #[tokio::test]
