@@ -91,6 +91,16 @@ test("a device shows each reading with its origin, its history and its dead lett
     await line.getByText("4711").waitFor();
   }));
 
+test("a device whose events are all dead letters shows them", () =>
+  withMock([device("meter-9", {})], async (page, mock) => {
+    const letter = { id: "1", insertedMs: Date.now(), issue: "the body is not valid JSON" };
+    mock.details = ({ id }) => ({ id, heardMs: null, readings: [], deadLetters: [letter] });
+    await row(page, "meter-9").click();
+    await page.getByText("None of its events could be stored: see its dead letters.").waitFor();
+    await page.getByText("the body is not valid JSON").waitFor();
+    assert.equal(await page.getByRole("group", { name: "Readings" }).isVisible(), false);
+  }));
+
 test("a device that does not exist is reported as such", async () => {
   const mock = new Mock([device("drone-1", {})]);
   const address = `${await mock.start()}#/device/drone-9`;

@@ -14,6 +14,7 @@ use serde_json::{Value, json};
 use super::*;
 use crate::{
     Options,
+    detail::detail,
     test_store::{self, TestStore},
 };
 
@@ -118,6 +119,14 @@ async fn dead_letters_are_grouped_with_the_command_that_repairs_them_while_a_pag
     assert_eq!(of_device.as_array().map(Vec::len), Some(2));
     let id = of_device[0]["id"].as_str().expect("an id");
     assert_eq!(of_device[0]["command"], json!(format!("devicestate dead-letters show {id} --state state.db")));
+    // A device without a document is not unknown: its dead letters say why it has none.
+    let detail = detail(&shared, "d 2").await.expect("the store can be read").expect("it has a dead letter");
+    let detail: Value = serde_json::from_str(&detail).expect("JSON");
+    let expected = (json!("d 2"), Value::Null, json!([]), json!("mode 2 of \"d 2\" isn't known (yet)"));
+    assert_eq!(
+        (&detail["id"], &detail["heardMs"], &detail["readings"], &detail["deadLetters"][0]["issue"]),
+        (&expected.0, &expected.1, &expected.2, &expected.3)
+    );
     // Without a change, the readers get nothing new; with one, they do.
     sleep(EVERY * 3).await;
     assert!(Arc::ptr_eq(&letters, &shared.letters()));
