@@ -23,10 +23,11 @@ use super::{
 };
 
 /// Settings that the handler reads and infra/ does not set, each with the reason.
-const NOT_SET: [(&str, &str); 17] = [
+const NOT_SET: [(&str, &str); 18] = [
     ("AzureFunctionsJobHost__extensions__eventHubs__maxEventBatchSize", "host.json has it"),
     ("AzureFunctionsJobHost__extensions__eventHubs__maxWaitTime", "host.json has it"),
     ("AzureFunctionsJobHost__extensions__eventHubs__minEventBatchSize", "host.json has it"),
+    ("AzureFunctionsJobHost__extensions__http__routePrefix", "the default of the host is used"),
     ("AzureFunctionsJobHost__functionTimeout", "host.json has it"),
     ("AzureWebJobsDeadLetterStorage", "another name of DeadLetterStorage"),
     ("AzureWebJobsServiceBusConnection", "another name of ServiceBusConnection"),
