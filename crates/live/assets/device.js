@@ -135,7 +135,9 @@ export class DevicePanel {
     this.table.hidden = data.readings.length === 0;
     this.#showChart();
     this.letterTitle.hidden = data.deadLetters.length === 0;
-    setText(this.letterTitle, counted(data.deadLetters.length, "dead letter"));
+    const count = counted(data.deadLetterCount, "dead letter");
+    const isComplete = data.deadLetters.length === data.deadLetterCount;
+    setText(this.letterTitle, isComplete ? count : `${count}, of which the first ${data.deadLetters.length}`);
     keyed(
       this.letterList,
       this.#letters,

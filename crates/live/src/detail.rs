@@ -22,7 +22,9 @@ struct Detail<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     silent_since_ms: Option<i64>,
     readings: Vec<Reading<'a>>,
+    /// The oldest dead letters.
     dead_letters: Vec<Letter<'a>>,
+    dead_letter_count: usize,
 }
 
 #[derive(Serialize)]
@@ -54,7 +56,7 @@ pub(crate) async fn detail(shared: &Shared, device: &str) -> Result<Option<Strin
     let document = match stored {
         Some(stored) => stored.document,
         // Its events cannot be applied: the dead letters say why it has no document.
-        None if !letters.of_device(device).is_empty() => Document::new(id.into_owned()),
+        None if letters.of_device(device).1 > 0 => Document::new(id.into_owned()),
         None => return Ok(None),
     };
     Ok(Some(to_json(shared, &document, |_| None, &letters)))
@@ -79,12 +81,14 @@ fn to_json<'a>(
             history: history(name),
         }
     });
+    let (dead_letters, dead_letter_count) = letters.of_device(&id);
     let detail = Detail {
         id: &id,
         heard_ms: document.heard().map(|heard| heard.time_ms),
         silent_since_ms: document.silent_since(),
         readings: readings.collect(),
-        dead_letters: letters.of_device(&id),
+        dead_letters,
+        dead_letter_count,
     };
     serde_json::to_string(&detail).expect("texts and numbers are always JSON")
 }

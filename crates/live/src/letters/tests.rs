@@ -115,7 +115,7 @@ async fn dead_letters_are_grouped_with_the_command_that_repairs_them_while_a_pag
     assert_eq!(event["groups"][0], group);
     assert_eq!(event["groups"][1]["command"], json!("devicestate dead-letters discard --message 4 --state state.db"));
     assert_eq!(event["groups"].as_array().map(Vec::len), Some(2));
-    let of_device = serde_json::to_value(letters.of_device("d 1")).expect("JSON");
+    let of_device = serde_json::to_value(letters.of_device("d 1").0).expect("JSON");
     assert_eq!(of_device.as_array().map(Vec::len), Some(2));
     let id = of_device[0]["id"].as_str().expect("an id");
     assert_eq!(of_device[0]["command"], json!(format!("devicestate dead-letters show {id} --state state.db")));
@@ -134,6 +134,11 @@ async fn dead_letters_are_grouped_with_the_command_that_repairs_them_while_a_pag
     sleep(EVERY).await;
     let event: Value = serde_json::from_str(&shared.letters().event).expect("JSON");
     assert_eq!((&event["total"], event["groups"].as_array().map(Vec::len)), (&json!(5), Some(3)));
+    (5..).take(MAX_DEVICE_LETTERS).for_each(|number| queue.put_letter(number, "d 1", "one more"));
+    sleep(EVERY).await;
+    let letters = shared.letters();
+    let (first, count) = letters.of_device("d 1");
+    assert_eq!((first.len(), count), (MAX_DEVICE_LETTERS, MAX_DEVICE_LETTERS + 2));
 }
 
 #[tokio::test]
