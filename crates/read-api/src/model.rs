@@ -151,11 +151,7 @@ impl Device {
             heard: heard_ms.map(iso8601),
             // The clock of the service may be ahead.
             age_seconds: heard_ms.map(|heard_ms| (now_ms.saturating_sub(heard_ms) / 1_000).max(0)),
-            // The watch removes the mark of a device that is back only in its next run.
-            silent_since: document
-                .silent_since()
-                .filter(|since_ms| heard_ms.is_none_or(|heard_ms| heard_ms <= *since_ms))
-                .map(iso8601),
+            silent_since: document.silent_since().map(iso8601),
             readings: readings().map(|(name, value)| (name.to_owned(), value.clone())).collect(),
             versions: parts.with_versions.then(versions),
         }

@@ -43,7 +43,7 @@ async fn real_answers_have_the_described_forms() {
     .await;
     let stored = rig.api.store.read("b", &RequestCharge::default()).await.expect("memory").expect("a document");
     let mut marked = stored.document;
-    marked.set_silent_since(Some(T0 + 2));
+    marked.set_silent_since(Some(T0));
     rig.api.store.replace(&marked, &stored.etag, &RequestCharge::default()).await.expect("no other writer");
     let old = serde_json::from_value(json!({ "id": "old", "x": 1 })).expect("a document of another program");
     rig.api.store.create(&old, &RequestCharge::default()).await.expect("a new document");
