@@ -11,7 +11,7 @@ use devicestate_read_api::ReadApi;
 use devicestate_sqlite::{Database, OpenMode, SqliteQueue};
 use devicestate_terminal::{CommandError, interrupt::Interrupts, print, print_message, shell_quoted};
 
-use super::{PROGRAM, dead_letters::configured_queue, devices::store_config};
+use super::{dead_letters::configured_queue, devices::store_config, program};
 use crate::{bootstrap::open_store, config::StoreConfig};
 
 #[derive(Debug, Args)]
@@ -99,7 +99,7 @@ fn page(config: &StoreConfig, settings: &Settings) -> Result<devicestate_live::O
     let heard_every = heard_every(settings).map_err(CommandError::not_started)?;
     let silent_after = silent_after(settings, heard_every).map_err(CommandError::not_started)?;
     let options = state.as_ref().map(|path| format!(" --state {}", shell_quoted(&path.display().to_string())));
-    let commands = Commands { program: PROGRAM.into(), options: options.unwrap_or_default() };
+    let commands = Commands { program: program(), options: options.unwrap_or_default() };
     Ok(devicestate_live::Options {
         store,
         store_name: config.name().into(),

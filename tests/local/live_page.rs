@@ -74,10 +74,9 @@ fn the_page_shows_what_other_processes_write_into_the_state_file() {
     let letters = stream.expect("deadLetters");
     assert_eq!((&letters["total"], &letters["groups"][0]["count"]), (&json!(1), &json!(1)));
     let command = letters["groups"][0]["command"].as_str().expect("a command");
-    assert!(command.starts_with("devicestate dead-letters replay --issue '^"), "{command}");
-    // The command runs as it is.
-    let script = command.replacen("devicestate", &devicestate().display().to_string(), 1);
-    let replay = Command::new("bash").args(["-c", &script]).env("Telemetry", "drone").output().expect("bash");
+    assert!(command.contains(" dead-letters replay --issue '^"), "{command}");
+    // The command runs as it is, also if the program is not on the path.
+    let replay = Command::new("bash").args(["-c", command]).env("Telemetry", "drone").output().expect("bash");
     assert!(replay.status.success(), "{command}: {}", String::from_utf8_lossy(&replay.stderr));
 
     let second = workspace.write("second.jsonl", lines(&[json!({"deviceId": "d1", "battery": 0.5})]));

@@ -50,7 +50,7 @@ function details({ id, heardMs, readings }) {
     partition: "3",
     command: "devicestate dead-letters show 193d2b8f --state state.db",
   };
-  return { id, heardMs, readings: entries, deadLetters: [letter] };
+  return { id, heardMs, readings: entries, deadLetters: [letter], deadLetterCount: 1 };
 }
 
 function figures(second) {

@@ -46,6 +46,7 @@ export class Mock {
       history: [],
     })),
     deadLetters: [],
+    deadLetterCount: 0,
   });
   info = {
     program: "devicestate 0.2.0",

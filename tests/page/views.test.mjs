@@ -73,7 +73,8 @@ test("a device shows each reading with its origin, its history and its dead lett
       source: 0,
       history: [],
     };
-    mock.details = ({ id, heardMs }) => ({ id, heardMs, readings: [battery, mode], deadLetters: [letter] });
+    const readings = [battery, mode];
+    mock.details = ({ id, heardMs }) => ({ id, heardMs, readings, deadLetters: [letter], deadLetterCount: 1 });
     await row(page, "a/b %#?").click();
     const line = page.getByRole("row").filter({ has: page.getByRole("rowheader", { name: "battery" }) });
     await line.getByText("4711").waitFor();
@@ -89,6 +90,17 @@ test("a device shows each reading with its origin, its history and its dead lett
     await page.reload();
     await page.getByRole("heading", { name: "a/b %#?" }).waitFor();
     await line.getByText("4711").waitFor();
+  }));
+
+test("a device whose events are all dead letters shows them", () =>
+  withMock([device("meter-9", {})], async (page, mock) => {
+    const letter = { id: "1", insertedMs: Date.now(), issue: "the body is not valid JSON" };
+    mock.details = ({ id }) => ({ id, heardMs: null, readings: [], deadLetters: [letter], deadLetterCount: 30 });
+    await row(page, "meter-9").click();
+    await page.getByText("None of its events could be stored: see its dead letters.").waitFor();
+    await page.getByText("30 dead letters, of which the first 1").waitFor();
+    await page.getByText("the body is not valid JSON").waitFor();
+    assert.equal(await page.getByRole("group", { name: "Readings" }).isVisible(), false);
   }));
 
 test("a device that does not exist is reported as such", async () => {

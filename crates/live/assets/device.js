@@ -34,6 +34,11 @@ export class DevicePanel {
     const head = element("tr", {}, ...titles.map((title) => element("th", { scope: "col" }, title)));
     this.chart = new ReadingChart("", [""], precise, 150);
     this.chart.element.hidden = true;
+    this.table = element(
+      "div",
+      { class: "scroll", tabindex: "0", role: "group", "aria-label": "Readings" },
+      element("table", {}, element("thead", {}, head), this.rows),
+    );
     this.letterTitle = element("h3", {}, "Dead letters");
     this.letterList = element("ul", { class: "letters" });
     this.element = element(
@@ -52,11 +57,7 @@ export class DevicePanel {
       this.state,
       this.message,
       this.chart.element,
-      element(
-        "div",
-        { class: "scroll", tabindex: "0", role: "group", "aria-label": "Readings" },
-        element("table", {}, element("thead", {}, head), this.rows),
-      ),
+      this.table,
       this.letterTitle,
       this.letterList,
     );
@@ -74,6 +75,7 @@ export class DevicePanel {
     this.#readings.clear();
     this.#letters.clear();
     this.chart.element.hidden = true;
+    this.table.hidden = true;
     setText(this.title, id ?? "");
     setText(this.message, id === undefined ? "" : "Loading…");
     setText(this.state, "");
@@ -107,7 +109,8 @@ export class DevicePanel {
       const data = await json(`live/device?${new URLSearchParams({ id })}`);
       if (id !== this.#id) return;
       this.#show(data);
-      setText(this.message, "");
+      const hasDocument = data.heardMs !== null || data.readings.length > 0;
+      setText(this.message, hasDocument ? "" : "None of its events could be stored: see its dead letters.");
     } catch (error) {
       if (id !== this.#id) return;
       const isMissing = error instanceof Refused && error.status === 404;
@@ -129,9 +132,12 @@ export class DevicePanel {
       ({ name }) => name,
       ({ name }) => this.#createReading(name),
     );
+    this.table.hidden = data.readings.length === 0;
     this.#showChart();
     this.letterTitle.hidden = data.deadLetters.length === 0;
-    setText(this.letterTitle, counted(data.deadLetters.length, "dead letter"));
+    const count = counted(data.deadLetterCount, "dead letter");
+    const isComplete = data.deadLetters.length === data.deadLetterCount;
+    setText(this.letterTitle, isComplete ? count : `${count}, of which the first ${data.deadLetters.length}`);
     keyed(
       this.letterList,
       this.#letters,

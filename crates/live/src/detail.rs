@@ -22,7 +22,9 @@ struct Detail<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     silent_since_ms: Option<i64>,
     readings: Vec<Reading<'a>>,
+    /// The oldest dead letters.
     dead_letters: Vec<Letter<'a>>,
+    dead_letter_count: usize,
 }
 
 #[derive(Serialize)]
@@ -38,7 +40,7 @@ struct Reading<'a> {
     history: Option<&'a History>,
 }
 
-/// Returns a device as JSON; `None` if there is no document.
+/// Returns a device as JSON; `None` if it has neither a document nor a dead letter.
 ///
 /// # Errors
 ///
@@ -51,7 +53,13 @@ pub(crate) async fn detail(shared: &Shared, device: &str) -> Result<Option<Strin
         return Ok(Some(to_json(shared, &held.document, history, &letters)));
     }
     let stored = in_time(shared.options.store.read(&id, &RequestCharge::default())).await?;
-    Ok(stored.map(|stored| to_json(shared, &stored.document, |_| None, &letters)))
+    let document = match stored {
+        Some(stored) => stored.document,
+        // Its events cannot be applied: the dead letters say why it has no document.
+        None if letters.of_device(device).1 > 0 => Document::new(id.into_owned()),
+        None => return Ok(None),
+    };
+    Ok(Some(to_json(shared, &document, |_| None, &letters)))
 }
 
 fn to_json<'a>(
@@ -73,12 +81,14 @@ fn to_json<'a>(
             history: history(name),
         }
     });
+    let (dead_letters, dead_letter_count) = letters.of_device(&id);
     let detail = Detail {
         id: &id,
         heard_ms: document.heard().map(|heard| heard.time_ms),
         silent_since_ms: document.silent_since(),
         readings: readings.collect(),
-        dead_letters: letters.of_device(&id),
+        dead_letters,
+        dead_letter_count,
     };
     serde_json::to_string(&detail).expect("texts and numbers are always JSON")
 }

@@ -129,10 +129,13 @@ impl Letters {
         Self { event, entries: Vec::new(), commands: commands.clone() }
     }
 
-    /// Returns the first dead letters of a device.
-    pub(crate) fn of_device(&self, device: &str) -> Vec<Letter<'_>> {
+    /// Returns the first dead letters of a device, and how many of those that were read it has.
+    pub(crate) fn of_device(&self, device: &str) -> (Vec<Letter<'_>>, usize) {
         let of_device = self.entries.iter().filter(|summary| summary.device() == Some(device));
-        of_device.filter_map(|summary| self.letter(summary)).take(MAX_DEVICE_LETTERS).collect()
+        let mut letters: Vec<_> = of_device.filter_map(|summary| self.letter(summary)).collect();
+        let count = letters.len();
+        letters.truncate(MAX_DEVICE_LETTERS);
+        (letters, count)
     }
 
     fn letter<'a>(&self, summary: &'a Summary) -> Option<Letter<'a>> {

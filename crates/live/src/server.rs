@@ -144,8 +144,11 @@ fn json(body: String) -> Response {
 
 async fn answer_file(request: Request) -> Result<Response, Problem> {
     let path = request.uri().path();
-    let (content, content_type) =
-        assets::find(path).ok_or_else(|| Problem::new(StatusCode::NOT_FOUND, "the page has no file with this path"))?;
+    let (content, content_type) = assets::find(path).ok_or_else(|| {
+        let detail =
+            "the page has no file with this path; the API has /api/devices, /api/devices/{id} and /api/devices/summary";
+        Problem::new(StatusCode::NOT_FOUND, detail)
+    })?;
     if !matches!(request.method().as_str(), "GET" | "HEAD") {
         return Err(Problem::new(StatusCode::METHOD_NOT_ALLOWED, "a file of the page can only be read: use GET"));
     }

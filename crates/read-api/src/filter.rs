@@ -121,7 +121,7 @@ impl Parser {
                 Ok(Filter::Exists(name))
             }
             word if word.is_word("not") => {
-                let problem = "the language has no `not`: use the opposite comparison, such as `!=` for `=`".to_owned();
+                let problem = "the language has no `not`: use the opposite comparison, such as `!=` for `=`; absent readings cannot be selected".to_owned();
                 Err(FilterError { position, problem })
             }
             token => {

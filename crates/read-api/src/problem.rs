@@ -119,8 +119,8 @@ impl Problem {
     /// The path is not one of this API.
     #[must_use]
     pub fn unknown_path() -> Self {
-        let detail = "the API has /devices, /devices/{id} and /devices/summary; in an id write / as %2F, or use \
-                      /devices?id=";
+        let detail = "the API has /api/devices, /api/devices/{id} and /api/devices/summary; in an id write / as %2F, or use \
+                      /api/devices?id=";
         Self::new(404, detail)
     }
 

@@ -14,6 +14,7 @@ use serde_json::{Value, json};
 use super::*;
 use crate::{
     Options,
+    detail::detail,
     test_store::{self, TestStore},
 };
 
@@ -114,10 +115,18 @@ async fn dead_letters_are_grouped_with_the_command_that_repairs_them_while_a_pag
     assert_eq!(event["groups"][0], group);
     assert_eq!(event["groups"][1]["command"], json!("devicestate dead-letters discard --message 4 --state state.db"));
     assert_eq!(event["groups"].as_array().map(Vec::len), Some(2));
-    let of_device = serde_json::to_value(letters.of_device("d 1")).expect("JSON");
+    let of_device = serde_json::to_value(letters.of_device("d 1").0).expect("JSON");
     assert_eq!(of_device.as_array().map(Vec::len), Some(2));
     let id = of_device[0]["id"].as_str().expect("an id");
     assert_eq!(of_device[0]["command"], json!(format!("devicestate dead-letters show {id} --state state.db")));
+    // A device without a document is not unknown: its dead letters say why it has none.
+    let detail = detail(&shared, "d 2").await.expect("the store can be read").expect("it has a dead letter");
+    let detail: Value = serde_json::from_str(&detail).expect("JSON");
+    let expected = (json!("d 2"), Value::Null, json!([]), json!("mode 2 of \"d 2\" isn't known (yet)"));
+    assert_eq!(
+        (&detail["id"], &detail["heardMs"], &detail["readings"], &detail["deadLetters"][0]["issue"]),
+        (&expected.0, &expected.1, &expected.2, &expected.3)
+    );
     // Without a change, the readers get nothing new; with one, they do.
     sleep(EVERY * 3).await;
     assert!(Arc::ptr_eq(&letters, &shared.letters()));
@@ -125,6 +134,11 @@ async fn dead_letters_are_grouped_with_the_command_that_repairs_them_while_a_pag
     sleep(EVERY).await;
     let event: Value = serde_json::from_str(&shared.letters().event).expect("JSON");
     assert_eq!((&event["total"], event["groups"].as_array().map(Vec::len)), (&json!(5), Some(3)));
+    (5..).take(MAX_DEVICE_LETTERS).for_each(|number| queue.put_letter(number, "d 1", "one more"));
+    sleep(EVERY).await;
+    let letters = shared.letters();
+    let (first, count) = letters.of_device("d 1");
+    assert_eq!((first.len(), count), (MAX_DEVICE_LETTERS, MAX_DEVICE_LETTERS + 2));
 }
 
 #[tokio::test]

@@ -277,7 +277,7 @@ fn a_device_has_each_reading_with_its_partition_and_its_latest_values() {
     server.store.write(document("pump~231", 6));
     events.expect("changes");
     let expected = json!({
-        "id": "pump#1", "heardMs": 6, "deadLetters": [],
+        "id": "pump#1", "heardMs": 6, "deadLetters": [], "deadLetterCount": 0,
         "readings": [{
             "name": "level", "value": 6, "timeMs": 6, "sequenceNumber": 6, "source": 2, "partition": "7", "history": [[5, 5.0], [6, 6.0]],
         }],

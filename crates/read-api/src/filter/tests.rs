@@ -73,7 +73,10 @@ fn an_error_has_the_position_and_what_was_expected() {
         ("(a=1", "at character 5: expected `and`, `or` or `)`, found the end of the filter"),
         ("a='x", "at character 5: expected the closing quote ', found the end of the filter"),
         ("exists a", "at character 8: expected `(`, found `a`"),
-        ("not a=1", "at character 1: the language has no `not`: use the opposite comparison, such as `!=` for `=`"),
+        (
+            "not a=1",
+            "at character 1: the language has no `not`: use the opposite comparison, such as `!=` for `=`; absent readings cannot be selected",
+        ),
         ("Heard<1", "at character 1: no reading has the name `Heard`; use the parameters `silent` and `heardSince`"),
         ("exists(_ts)", "at character 8: no reading has the name `_ts`"),
         ("a=1e999", "at character 3: the number is too large"),
