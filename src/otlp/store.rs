@@ -175,4 +175,8 @@ impl StateStore for TracedStore {
     async fn written(&self, range: WrittenRange<'_>, charge: &RequestCharge) -> Result<Vec<Written>, StoreError> {
         self.store.written(range, charge).await
     }
+
+    fn settled_ms(&self) -> i64 {
+        self.store.settled_ms()
+    }
 }

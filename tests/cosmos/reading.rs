@@ -223,13 +223,13 @@ async fn ranges_of_time_end_at_whole_seconds() {
     assert!(ranges <= DOCUMENTS.div_ceil(300), "{ranges} ranges");
     assert!(charge.units() > 0.0);
 
-    // In the seconds that may still have writes, nothing is returned.
-    let last_s = after_ms / 1_000;
-    for (now_ms, is_returned) in [(last_s * 1_000 + 5_999, false), (last_s * 1_000 + 6_000, true)] {
-        clock.0.store(now_ms, Relaxed);
+    // The last second is settled only when no replica and no clock can add a write.
+    for (passed_ms, settled_ms) in [(5_999, after_ms - 1_000), (6_000, after_ms)] {
+        clock.0.store(after_ms + passed_ms, Relaxed);
+        assert_eq!(store.settled_ms(), settled_ms, "{passed_ms}");
         let range = WrittenRange { filter: &Filter::EVERY, after_ms: after_ms - 1_000, until_ms: i64::MAX, limit: 1 };
         let written = store.written(range, &charge).await.expect("a range");
-        assert_eq!(!written.is_empty(), is_returned, "{now_ms}");
+        assert!(!written.is_empty(), "{passed_ms}: a device that sends all the time has no other write");
     }
 }
 

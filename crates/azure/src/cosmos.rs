@@ -33,7 +33,6 @@ use connection::{Connection, Container};
 pub use config::{CosmosConfig, Regions};
 
 /// How late a write may become visible, in milliseconds: the clocks of the service and of this machine differ, and a replica is behind.
-/// [`CosmosStore::written`] leaves out the writes of this time.
 const MAX_DELAY_MS: i64 = 5_000;
 
 /// A store in a container of Cosmos DB.
@@ -198,9 +197,7 @@ impl StateStore for CosmosStore {
 
     /// The times are the whole seconds of the property `_ts`, which every container has an index of.
     async fn written(&self, range: WrittenRange<'_>, charge: &RequestCharge) -> Result<Vec<Written>, StoreError> {
-        // The last second that has passed, for all replicas and by all clocks.
-        let last_s = (self.clock.now_ms() - MAX_DELAY_MS).div_euclid(1_000) - 1;
-        let (after_s, until_s) = (range.after_ms.div_euclid(1_000), range.until_ms.div_euclid(1_000).min(last_s));
+        let (after_s, until_s) = (range.after_ms.div_euclid(1_000), range.until_ms.div_euclid(1_000));
         let condition = Condition::new(range.filter);
         let query = query(
             &format!("SELECT * FROM c WHERE c._ts > @after AND c._ts <= @until AND {} ORDER BY c._ts", condition.text),
@@ -223,6 +220,11 @@ impl StateStore for CosmosStore {
         };
         self.query(query, page_size(range.limit), charge, add).await?;
         Ok(written)
+    }
+
+    /// The last second that has passed, for all replicas and by all clocks.
+    fn settled_ms(&self) -> i64 {
+        ((self.clock.now_ms() - MAX_DELAY_MS).div_euclid(1_000) - 1) * 1_000
     }
 }
 

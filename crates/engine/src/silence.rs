@@ -46,8 +46,8 @@ const PAGE_DOCUMENTS: usize = 1_000;
 ///
 /// Returns a [`ConfigError`] if the value is not a duration, or is shorter than twice `heard_every`.
 pub fn silent_after(settings: &Settings, heard_every: Duration) -> Result<Option<Duration>, ConfigError> {
-    let expected = "a duration such as 00:30:00, longer than zero and at least twice `HeardEvery` (documents say when a device \
-                    was last heard only to within `HeardEvery`; lower that, or raise this)";
+    let expected = "a duration such as 00:30:00, longer than zero and at least twice `HeardEvery`, which is 00:05:00 unless it \
+                    is set (documents say when a device was last heard only to within `HeardEvery`; lower that, or raise this)";
     settings.parse("SilentAfter", None, expected, |value| {
         let span = timespan::parse(value)?;
         (span > Duration::ZERO && span >= heard_every.saturating_mul(2)).then_some(Some(span))
@@ -167,7 +167,8 @@ impl Run<'_> {
     async fn search(&self, search: Search, deadline: Instant) -> Result<bool, SilenceError> {
         let SilenceWatch { store, concurrency, back, silent, .. } = self.watch;
         let (cursor, filter, until_ms) = match search {
-            Search::Back => (back, Filter::IsMarkedSilent, self.now_ms),
+            // Whatever the clock of the store says: a device that sends all the time was always written just now.
+            Search::Back => (back, Filter::IsMarkedSilent, i64::MAX),
             Search::Silent => (silent, Filter::EVERY, self.silent_until_ms),
         };
         let mut after_ms = cursor.begin();

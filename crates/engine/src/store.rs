@@ -103,6 +103,13 @@ pub trait StateStore: Send + Sync {
         let _ = (range, charge);
         Err(StoreError::Systemic("this store does not know when a document was written".into()))
     }
+
+    /// Returns the time, in milliseconds since 1970 by the clock of the store, up to which [`StateStore::written`] has every write:
+    /// of later times, more writes may appear. Who reads what was written since the last time begins no later than here, and so
+    /// reads the newest documents more than once.
+    fn settled_ms(&self) -> i64 {
+        0
+    }
 }
 
 /// Which documents of a store are listed.
@@ -133,8 +140,8 @@ pub struct WrittenRange<'a> {
     pub filter: &'a Filter,
     /// Only documents that were written later than this.
     pub after_ms: i64,
-    /// Only documents that were written at this time or before. The most recent writes are left out as long as other writes of the
-    /// same time may follow. So the next range begins after the time of the last document, and not after this one.
+    /// Only documents that were written at this time or before. The most recent writes are included: a device that sends all the
+    /// time has no other. More writes of their times may follow: see [`StateStore::settled_ms`].
     pub until_ms: i64,
     /// About how many documents are returned. There are more if the last ones were written at the same time, so that the next range
     /// can begin after the time of the last one; there are fewer only if the range has no more.

@@ -13,6 +13,9 @@ use crate::{fleet::MAX_DEVICES, shared::Shared};
 /// Limits the documents that are read at once. A store may read all documents for each page.
 const MAX_PAGE_DOCUMENTS: usize = 5_000;
 
+/// Limits the pages of one read.
+const MAX_PAGES: usize = 100;
+
 /// Limits the time of one operation of the store.
 const STORE_TIME: Duration = Duration::from_secs(30);
 
@@ -83,20 +86,25 @@ impl Poller {
 
     /// Reads what was written since the last read.
     async fn read_written(&mut self) -> Result<(), StoreError> {
-        let charge = RequestCharge::default();
-        let every = Filter::EVERY;
-        loop {
-            let after_ms = self.after_ms.unwrap_or_default();
+        let (charge, every) = (RequestCharge::default(), Filter::EVERY);
+        let store = &self.shared.options.store;
+        let settled_ms = store.settled_ms();
+        let mut after_ms = self.after_ms.unwrap_or_default();
+        // Devices that are written faster than the store is read are read again later.
+        for _ in 0..MAX_PAGES {
             let range = WrittenRange { filter: &every, after_ms, until_ms: i64::MAX, limit: MAX_PAGE_DOCUMENTS };
-            let written = in_time(self.shared.options.store.written(range, &charge)).await?;
-            let Some(last_ms) = written.last().map(|last| last.written_ms) else { return Ok(()) };
+            let written = in_time(store.written(range, &charge)).await?;
+            let Some(last_ms) = written.last().map(|last| last.written_ms) else { break };
             let is_last_page = written.len() < MAX_PAGE_DOCUMENTS || last_ms <= after_ms;
             self.shared.fleet().apply_all(written);
-            self.after_ms = Some(last_ms.max(after_ms));
+            after_ms = last_ms.max(after_ms);
+            // The newest documents are read again until no other write of their time can follow.
+            self.after_ms = self.after_ms.max(Some(after_ms.min(settled_ms)));
             if is_last_page {
-                return Ok(());
+                break;
             }
         }
+        Ok(())
     }
 
     /// Reads the documents in the order of their ids, as far as there is room, and removes the devices that are not there.

@@ -4,7 +4,7 @@ use std::{
     collections::BTreeMap,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst},
+        atomic::{AtomicBool, AtomicI64, AtomicUsize, Ordering::SeqCst},
     },
     time::Duration,
 };
@@ -27,6 +27,8 @@ pub(crate) struct TestStore {
     pub(crate) lists: AtomicUsize,
     /// The number of the list that is throttled, from 1 on.
     pub(crate) throttled_list: AtomicUsize,
+    /// How long before the last write other writes may still appear, in milliseconds.
+    pub(crate) settling_ms: AtomicI64,
 }
 
 /// Returns the document of a device whose only reading is a number, at the time of this number.
@@ -70,10 +72,15 @@ impl TestStore {
 
     /// Writes a document. Each one is written later than the last.
     pub(crate) fn write(&self, document: Document) {
-        let mut documents = self.documents();
-        let last_ms = documents.values().map(|written| written.written_ms).max();
-        let written = written(document, last_ms.unwrap_or(i64::MAX / 2) + 1);
-        documents.insert(written.stored.document.id.clone(), written);
+        self.write_at(document, self.last_written_ms() + 1);
+    }
+
+    pub(crate) fn write_at(&self, document: Document, written_ms: i64) {
+        self.documents().insert(document.id.clone(), written(document, written_ms));
+    }
+
+    pub(crate) fn last_written_ms(&self) -> i64 {
+        self.documents().values().map(|written| written.written_ms).max().unwrap_or(i64::MAX / 2)
     }
 
     pub(crate) fn delete(&self, id: &str) {
@@ -112,7 +119,8 @@ impl StateStore for TestStore {
         let (invalid, documents): (Vec<_>, Vec<_>) =
             selected.take(limit).cloned().partition(|document| document.id.starts_with("invalid"));
         let last_id = documents.iter().chain(&invalid).map(|document| document.id.clone()).max();
-        Ok(Page { documents, invalid: invalid.into_iter().map(|document| document.id).collect(), last_id })
+        let invalid = invalid.into_iter().map(|document| document.id).collect();
+        Ok(Page { documents, invalid, last_id, ..Page::default() })
     }
 
     async fn count(&self, filter: &Filter, _: &RequestCharge) -> Result<u64, StoreError> {
@@ -128,5 +136,9 @@ impl StateStore for TestStore {
         written.sort_by_key(|written| written.written_ms);
         written.truncate(range.limit);
         Ok(written)
+    }
+
+    fn settled_ms(&self) -> i64 {
+        self.last_written_ms() - self.settling_ms.load(SeqCst)
     }
 }

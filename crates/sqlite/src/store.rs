@@ -24,8 +24,8 @@ use crate::{database::Database, error::DatabaseError};
 use filtered::FilteredText;
 use scan::Scan;
 
-/// How long a write may take until it is committed, in milliseconds: [`SqliteStore::written`] leaves out the writes of this time, since
-/// another process may still commit one of the same time. A transaction is that long only while the machine is suspended.
+/// How long a write may take until it is committed, in milliseconds: of the times since then, another process
+/// may still commit a write. A transaction is that long only while the machine is suspended.
 const MAX_COMMIT_MS: i64 = 500;
 
 /// How long a list may take before it ends with a partial page, in milliseconds. Otherwise a filter that selects few of many devices would
@@ -188,7 +188,7 @@ impl StateStore for SqliteStore {
     /// Reads every row, whatever the range is: there is no index of the times. Large pages are cheaper.
     async fn written(&self, range: WrittenRange<'_>, _: &RequestCharge) -> Result<Vec<Written>, StoreError> {
         let text = FilteredText::new(range.filter);
-        let mut until_ms = range.until_ms.min(self.clock.now_ms().saturating_sub(MAX_COMMIT_MS));
+        let mut until_ms = range.until_ms;
         let mut scan = Scan::new(&self.database, None);
         let mut written = Vec::new();
         while let Some(rows) = scan.next_written(range.after_ms, until_ms).await? {
@@ -206,6 +206,10 @@ impl StateStore for SqliteStore {
         }
         keep_first_written(&mut written, range.limit, |written| written.written_ms);
         Ok(written)
+    }
+
+    fn settled_ms(&self) -> i64 {
+        self.clock.now_ms().saturating_sub(MAX_COMMIT_MS)
     }
 }
 

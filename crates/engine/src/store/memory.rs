@@ -117,16 +117,19 @@ impl StateStore for MemoryStore {
         Ok(contents.documents.values().filter(|written| filter.matches(&written.stored.document)).count() as u64)
     }
 
-    /// Leaves out the running millisecond, in which there may be more writes.
     async fn written(&self, range: WrittenRange<'_>, _: &RequestCharge) -> Result<Vec<Written>, StoreError> {
         let contents = self.contents();
-        let until_ms = range.until_ms.min(self.clock.now_ms() - 1);
-        let times = range.after_ms.saturating_add(1)..=until_ms;
+        let times = range.after_ms.saturating_add(1)..=range.until_ms;
         let is_selected =
             |written: &&Written| times.contains(&written.written_ms) && range.filter.matches(&written.stored.document);
         let mut written: Vec<_> = contents.documents.values().filter(is_selected).collect();
         written.sort_unstable_by(|one, other| one.stored.document.id.cmp(&other.stored.document.id));
         keep_first_written(&mut written, range.limit, |written| written.written_ms);
         Ok(written.into_iter().cloned().collect())
+    }
+
+    /// In the running millisecond there may be more writes.
+    fn settled_ms(&self) -> i64 {
+        self.clock.now_ms() - 1
     }
 }

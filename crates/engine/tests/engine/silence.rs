@@ -280,6 +280,19 @@ async fn an_event_right_after_the_mark_is_applied_and_ends_the_silence() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_device_that_sends_all_the_time_is_found_back_by_any_clock_of_the_store() {
+    let rig = Rig::new();
+    rig.store.put("a", 0).await;
+    assert_eq!(rig.at(THRESHOLD).run().await, ["silent a"]);
+    // It was written just now, by a clock of the store that is ahead.
+    let mut event = update(version(THRESHOLD + 5), &json!({"Battery": 0.7}));
+    event.hear(version(THRESHOLD + 5));
+    rig.store.scripted.write_bypassing_script("a", &event).await;
+    rig.store.written.lock().expect("no panic").insert("a".to_owned(), T0 + THRESHOLD + 30_000);
+    assert_eq!(rig.run().await, ["back a"]);
+}
+
+#[tokio::test(start_paused = true)]
 async fn an_event_between_reading_and_marking_is_kept_and_the_record_is_taken_back() {
     let rig = Rig::new();
     rig.store.put("a", 0).await;

@@ -46,6 +46,20 @@ async fn a_deleted_document_is_noticed_at_the_next_count_even_if_another_one_was
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_write_that_appears_late_is_read_while_another_device_is_written_all_the_time() {
+    let (store, shared) = start(&["a"]);
+    store.settling_ms.store(500, SeqCst);
+    let began_ms = store.last_written_ms();
+    for n in 1..=20 {
+        store.write_at(document("a", n), began_ms + n * 250);
+        // Committed after the one of "a", whose time is later.
+        store.write_at(document(&format!("late-{n:02}"), n), began_ms + n * 250 - 400);
+        assert_eq!(ids_after(&shared, Duration::from_millis(300)).await.len(), usize::try_from(n).expect("few") + 1);
+        assert_eq!(shared.fleet().get("a").map(|device| device.document.clone()), Some(document("a", n)));
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn invalid_documents_do_not_cause_another_list_with_each_count() {
     let store = Arc::new(TestStore::default());
     for id in ["a", "invalid", "invalid too"] {
