@@ -20,9 +20,10 @@ const SEEDS: u64 = 600;
 const EVENTS: u32 = 250;
 
 /// The paths that the simulation is built from.
-const PARTS: [&str; 12] = [
+const PARTS: [&str; 13] = [
     "Cargo.lock",
     "DeadLetterWatchFunction",
+    "DevicesFunction",
     "RawTelemetryFunction",
     "SessionTelemetryFunction",
     "SilenceWatchFunction",
