@@ -174,7 +174,12 @@ fn build_server(app_root: &Path, settings: &Settings) -> Result<Server, ServeErr
     config.check_budget(&app)?;
     let otlp = Otlp::start(settings);
     let store = otlp.trace_store(&config.store, open_store(&config.store, OpenMode::Create)?);
-    let api = ReadApi { store: Arc::clone(&store), indexed: config.indexed.clone(), clock: Arc::new(System) };
+    let read_store = match &config.store {
+        // On a connection of its own, so that readers do not wait for the transactions of batches.
+        StoreConfig::Sqlite(_) => otlp.trace_store(&config.store, open_store(&config.store, OpenMode::Existing)?),
+        StoreConfig::Memory | StoreConfig::Cosmos(_) => Arc::clone(&store),
+    };
+    let api = ReadApi { store: read_store, indexed: config.indexed.clone(), clock: Arc::new(System) };
     let (readers, budget) = (Arc::new(Readers::new(api)), config.invocation_budget.min(MAX_ANSWER_TIME));
     let prefix = &app.host.extensions.http.route_prefix;
     let http_functions = app.http.iter().fold(Router::new(), |router, function| {
