@@ -6,7 +6,7 @@ use std::{sync::Arc, time::Duration};
 use axum::{
     Router,
     extract::{Request, State},
-    http::{HeaderName, HeaderValue, Method, StatusCode, header},
+    http::{self, Method, header},
     response::{IntoResponse as _, Response},
 };
 use devicestate_read_api::{self as read_api, Problem, openapi};
@@ -48,12 +48,5 @@ async fn answer(State((readers, budget)): State<(Arc<Readers>, Duration)>, reque
 }
 
 fn to_http(answer: read_api::Response) -> Response {
-    let status = StatusCode::from_u16(answer.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-    let mut response = (status, answer.body).into_response();
-    for (name, value) in answer.headers {
-        // Tags and numbers are valid values.
-        let value = HeaderValue::try_from(value).expect("visible ASCII");
-        response.headers_mut().insert(HeaderName::from_static(name), value);
-    }
-    response
+    http::Response::from(answer).into_response()
 }

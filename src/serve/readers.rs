@@ -60,6 +60,7 @@ mod tests {
         assert_eq!([status("", "").await, status("/summary", "").await], [200, 200]);
         let lists = readers.lists.acquire_many(u32::try_from(MAX_LISTS).expect("few")).await;
         assert_eq!([status("", "").await, status("/summary", "").await], [503, 503]);
+        assert_eq!(status("/%73ummary", "").await, 503, "the same path");
         assert_eq!([status("/a", "").await, status("", "id=a").await], [404, 404]);
         drop(lists);
         assert_eq!(status("", "").await, 200);

@@ -5,7 +5,7 @@ use std::{convert::Infallible, io, net::Ipv4Addr, sync::Arc, time::Duration};
 use axum::{
     Router,
     extract::{Query, Request, State, rejection::QueryRejection},
-    http::{HeaderName, HeaderValue, StatusCode, header},
+    http::{self, StatusCode, header},
     middleware::from_fn_with_state,
     response::{
         IntoResponse, Response,
@@ -215,16 +215,7 @@ async fn answer_api(State(shared): State<Arc<Shared>>, request: Request) -> Resp
         query: &query,
         if_none_match,
     };
-    let answer = shared.options.api.answer(&api_request).await;
-    let mut response = answer.body.into_response();
-    *response.status_mut() = StatusCode::from_u16(answer.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-    response.headers_mut().remove(header::CONTENT_TYPE);
-    for (name, value) in answer.headers {
-        if let Ok(value) = HeaderValue::from_str(&value) {
-            response.headers_mut().insert(HeaderName::from_static(name), value);
-        }
-    }
-    response
+    http::Response::from(shared.options.api.answer(&api_request).await).into_response()
 }
 
 #[cfg(test)]

@@ -1,7 +1,7 @@
 //! The read API: answers requests for the state of devices from the store of their documents.
 //!
-//! It has no HTTP server: callers pass it the parts of a request. The handler answers invocations of the host's HTTP trigger with it, and requests on a port; the live
-//! page uses it, too.
+//! It has no HTTP server: callers pass it the parts of a request. The handler answers invocations of the host's HTTP trigger with
+//! it, and requests on a port; the live page uses it, too.
 //!
 //! * [`filter`]: the language of the parameter `where`.
 //! * [`model`]: the answers. [`openapi`]: their description.
@@ -71,9 +71,10 @@ impl Request<'_> {
     /// Returns whether the request is for one device, which costs little.
     #[must_use]
     pub fn names_device(&self) -> bool {
-        match self.path {
-            "" | "/" => self.query.split('&').any(|pair| pair.starts_with("id=")),
-            path => path != "/summary",
+        match Route::from_path(self.path) {
+            Ok(Route::List) => self.query.split('&').any(|pair| pair.starts_with("id=")),
+            Ok(Route::Summary) => false,
+            Ok(Route::Device(_)) | Err(_) => true,
         }
     }
 }

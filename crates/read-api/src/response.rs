@@ -1,5 +1,6 @@
 //! Answers as HTTP sees them.
 
+use http::{HeaderName, HeaderValue, StatusCode};
 use serde::Serialize;
 
 use crate::Problem;
@@ -65,6 +66,20 @@ impl Response {
 impl From<&Problem> for Response {
     fn from(problem: &Problem) -> Self {
         Self::from_problem(problem, 0.0)
+    }
+}
+
+/// For the servers that answer by plain HTTP.
+impl From<Response> for http::Response<String> {
+    fn from(Response { status, headers, body }: Response) -> Self {
+        let mut response = Self::new(body);
+        *response.status_mut() = StatusCode::from_u16(status).expect("a status of HTTP");
+        for (name, value) in headers {
+            // Tags and numbers are valid values.
+            let value = HeaderValue::try_from(value).expect("visible ASCII");
+            response.headers_mut().insert(HeaderName::from_static(name), value);
+        }
+        response
     }
 }
 
