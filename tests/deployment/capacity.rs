@@ -315,7 +315,7 @@ fn the_values_of_the_app_are_its_defaults() {
     let sessions = &host["extensions"]["serviceBus"];
     assert_eq!(Some(v.get("sessions_at_a_time")), sessions["maxConcurrentSessions"].as_f64());
     assert_eq!(sessions["sessionIdleTimeout"], format!("00:00:0{}", v.get("session_idle_s")));
-    let concurrency = format!("| `StoreConcurrency` | `{}` |", v.get("concurrency"));
+    let concurrency = format!("* `StoreConcurrency` (`{}`;", v.get("concurrency"));
     assert!(SETTINGS.contains(&concurrency), "{concurrency} is not in docs/reference/settings.md");
     // The documents' texts, the id, the tag and the overhead, in `DocumentCacheMegabytes`' 64.
     let cached = (64.0 * f64::from(1 << 20) / (v.get("document_bytes") + 11.0 + 38.0 + 160.0)).floor();
