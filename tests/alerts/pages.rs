@@ -4,7 +4,8 @@ use std::{collections::BTreeSet, fs};
 
 use crate::support::{ROOT, deployed};
 
-const SECTIONS: [&str; 4] = ["## Meaning", "## Investigate", "## Repair", "## Exercise"];
+/// The sections after the meaning, which follows the title.
+const SECTIONS: [&str; 3] = ["## Investigate", "## Repair", "## Exercise"];
 
 fn page(name: &str) -> String {
     let path = format!("{ROOT}/docs/operate/alerts/{name}.md");
