@@ -10,6 +10,8 @@ use crate::pipeline::yaml::{THIS, node, pipeline, read};
 const HOST: &str = "host.json";
 const FUNCTION: &str = "function.json";
 const COMPOSE: &str = "raw.githubusercontent.com/compose-spec/compose-spec/master/schema/compose-spec.json";
+const WORKFLOW: &str = "github-workflow.json";
+const DEPENDABOT: &str = "dependabot-2.0.json";
 const PIPELINES: &str = "raw.githubusercontent.com/microsoft/azure-pipelines-vscode/master/service-schema.json";
 
 /// Returns the errors of a document by a published schema; empty if it is valid.
@@ -245,4 +247,52 @@ fn the_pipeline_is_valid_by_its_schema() {
 #[test]
 fn the_pipeline_with_a_rollback_is_valid_by_its_schema() {
     assert_valid(PIPELINES, &pipeline("4711"), &[("/stages/0/dependson", json!([]))]);
+}
+
+/// The schema has only tasks of Microsoft's, and an older version of `AzureCLI@2`.
+#[test]
+fn the_pipeline_of_azd_is_valid_by_its_schema() {
+    let mut pipeline = read(".azdo/pipelines/azure-dev.yml");
+    let steps = pipeline["steps"].as_array_mut().expect("steps");
+    steps.retain(|step| step["task"] != "setup-azd@1");
+    for step in steps {
+        if let Some(inputs) = step.get_mut("inputs").and_then(Value::as_object_mut) {
+            inputs.remove("keepAzSessionActive");
+        }
+    }
+    let invalid = [
+        ("/trigger/branch", json!("main")),
+        ("/steps/2/script", json!("scripts/package.sh")),
+        ("/steps/5/inputs/azureSubscriptions", json!("azconnection")),
+    ];
+    assert_valid(PIPELINES, &pipeline, &invalid);
+}
+
+/// The schema is older than the images of the runners, which actionlint knows.
+fn workflow(path: &str) -> Value {
+    let mut workflow = read(path);
+    for job in workflow["jobs"].as_object_mut().expect("jobs").values_mut() {
+        job["runs-on"] = json!("ubuntu-latest");
+    }
+    workflow
+}
+
+#[test]
+fn the_workflows_of_github_are_valid_by_their_schema() {
+    let invalid = [
+        ("/job", json!({})),
+        ("/permissions/id-tokens", json!("write")),
+        ("/jobs/deploy/timeout", json!(90)),
+        ("/concurrency/cancel", json!(true)),
+    ];
+    assert_valid(WORKFLOW, &workflow(".github/workflows/azure-dev.yml"), &invalid);
+    let invalid = [("/jobs/checks/container/option", json!("--init")), ("/on/pull_request/branch", json!(["main"]))];
+    assert_valid(WORKFLOW, &workflow(".github/workflows/ci.yml"), &invalid);
+    assert_valid(WORKFLOW, &workflow(".github/workflows/audit.yml"), &[("/on/schedule", json!("weekly"))]);
+}
+
+#[test]
+fn the_updates_of_github_are_valid_by_their_schema() {
+    let invalid = [("/update", json!([])), ("/updates/0/schedule/interval", json!("yearly"))];
+    assert_valid(DEPENDABOT, &read(".github/dependabot.yml"), &invalid);
 }

@@ -6,9 +6,9 @@ const { readFileSync } = require("node:fs");
 const { dirname, join } = require("node:path");
 
 const VALIDATORS = {
-  "http://json-schema.org/draft-04/schema#": "ajv-draft-04",
-  "http://json-schema.org/draft-07/schema#": "ajv",
-  "http://json-schema.org/draft/2019-09/schema#": "ajv/dist/2019",
+  "http://json-schema.org/draft-04/schema": "ajv-draft-04",
+  "http://json-schema.org/draft-07/schema": "ajv",
+  "http://json-schema.org/draft/2019-09/schema": "ajv/dist/2019",
 };
 
 /** Returns a schema without members that validators reject: the draft's address, and `id` in drafts with `$id`. */
@@ -20,7 +20,7 @@ function normalize({ $schema, ...schema }) {
 const schemas = join(dirname(require.resolve("schemastore/package.json")), "schemas", "json");
 const schema = JSON.parse(readFileSync(join(schemas, process.argv[2]), "utf8"));
 // Not strict, because the schemas are external.
-const Validator = require(VALIDATORS[schema.$schema]).default;
+const Validator = require(VALIDATORS[schema.$schema.replace(/#$/, "")]).default;
 const validator = new Validator({ strict: false, unicodeRegExp: false, allErrors: true, validateFormats: false });
 const isValid = validator.compile(normalize(schema));
 if (!isValid(JSON.parse(readFileSync(0, "utf8")))) {
