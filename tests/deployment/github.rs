@@ -1,13 +1,13 @@
 //! GitHub's workflows. Nothing is run: actionlint checks them, and they keep the rules of this project.
 
-use std::{fs, io::Write as _, process::Stdio};
+use std::fs;
 
 use devicestate_test_support::root;
 use serde_json::{Value, json};
 
 use crate::pipeline::{
     calls::{call_errors, calls, commands, file, is_script},
-    yaml::{THIS, node, pipeline, read},
+    yaml::{THIS, pipeline, read, run_node},
 };
 
 const CI: &str = ".github/workflows/ci.yml";
@@ -23,14 +23,7 @@ fn workflows() -> Vec<String> {
 
 /// Returns the errors that actionlint finds in each of these workflows.
 fn actionlint(texts: &[String]) -> Vec<Vec<String>> {
-    let mut node = node("actionlint.js");
-    let mut child = node.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().expect("Node.js");
-    let mut stdin = child.stdin.take().expect("a pipe");
-    stdin.write_all(json!(texts).to_string().as_bytes()).expect("the child reads");
-    drop(stdin);
-    let output = child.wait_with_output().expect("a child");
-    assert!(output.status.success(), "actionlint runs");
-    serde_json::from_slice(&output.stdout).expect("a list for each text")
+    serde_json::from_value(run_node("actionlint.js", &[], &json!(texts))).expect("a list for each text")
 }
 
 #[test]
