@@ -127,6 +127,12 @@ fn the_timers_fire_each_hour_and_each_minute_and_catch_up_after_a_missed_one() {
     }
 }
 
+#[test]
+fn callers_of_the_read_api_need_a_function_key_and_can_only_read() {
+    let trigger = &repository_file("DevicesFunction/function.json")["bindings"][0];
+    assert_eq!((&trigger["authLevel"], &trigger["methods"]), (&json!("function"), &json!(["get"])));
+}
+
 /// The key of every Cosmos DB emulator, published in its documentation.
 const COSMOS_EMULATOR_KEY: &str =
     "C2y6yDjf5/R+ob0N8A7Cgv30VRDJIWEHLM+4QDU5DE2nQ9nDuVTqobD4b8mGGyPMbIZnqyMsEcaGQy67XIw/Jw==";

@@ -72,6 +72,7 @@ fn a_request_of_a_web_page_is_refused() {
         (&absolute, "HTTP/1.1", "Host: localhost\r\n".to_owned(), "evil.example"),
         (&path, "HTTP/1.1", format!("Host: 127.0.0.1:{port}\r\nOrigin: https://evil.example\r\n"), "`Origin`"),
         (&path, "HTTP/1.1", format!("Host: 127.0.0.1:{port}\r\nOrigin: null\r\n"), "`Origin`"),
+        (&path, "HTTP/1.1", format!("Host: 127.0.0.1:{port}\r\nSec-Fetch-Site: cross-site\r\n"), "`Sec-Fetch-Site`"),
     ] {
         let (status, body) = post(&handler, target, protocol, &headers);
         assert_eq!(status, 403, "{target} {headers}");

@@ -3,6 +3,7 @@
 mod alerts;
 mod app_settings;
 pub(crate) mod bicep;
+mod device_identity;
 mod essential_values;
 mod names;
 mod regions;
