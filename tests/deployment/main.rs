@@ -5,4 +5,5 @@ mod infra;
 mod package;
 mod pipeline;
 mod schemas;
+mod threat_model;
 mod words;
