@@ -297,7 +297,8 @@ fn the_key_is_not_sent_to_an_address_that_another_one_names() {
         }
     });
     let deployed = Deployed::with(Retries::Yes);
-    let options = ["--environment", "staging", "--url", &url, "--every", "0.1", "--deadline", "1", "--package", &package()];
+    let options =
+        ["--environment", "staging", "--url", &url, "--every", "0.1", "--deadline", "1", "--package", &package()];
     deployed.azure.run("smoke-test.js", &options).assert(1, &["307"]);
     named.set_nonblocking(true).expect("a listener");
     assert_eq!(named.accept().map(|_| ()).map_err(|error| error.kind()), Err(ErrorKind::WouldBlock));
