@@ -58,7 +58,8 @@ resource hub 'Microsoft.Devices/IotHubs@2023-06-30' = {
         retentionTimeInDays: retentionDays
       }
     }
-    // Only for reading the built-in endpoint, without permissions to send or to read devices.
+    // The least right that reads the built-in endpoint. It also allows messages and methods to devices, and their twins; IoT Hub
+    // has none that is narrower.
     authorizationPolicies: [
       {
         keyName: policy
