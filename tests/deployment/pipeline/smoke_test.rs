@@ -280,7 +280,7 @@ fn a_key_that_is_not_a_valid_header_is_not_printed() {
     deployed.test(&["--deadline", "0"]).assert(1, &["did not accept the event", "its last response: none (TypeError)"]);
 }
 
-/// Resource Manager's answer names the address, so a wrong one may answer with another.
+/// Node.js would follow a redirect and send the header with the key again.
 #[test]
 fn the_key_is_not_sent_to_an_address_that_another_one_names() {
     let listen = || TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a port");

@@ -145,7 +145,8 @@ impl Processor {
         let large = (0..count).filter(|index| has_large && is_large(index));
         for index in (0..count).filter(|index| !has_large || !is_large(index)).chain(large) {
             let event = &batch.events[index];
-            chunk += max_unpacked_bytes(&event.body) + EVENT_BYTES;
+            let body_bytes = max_unpacked_bytes(&event.body);
+            chunk += body_bytes + EVENT_BYTES;
             if chunk >= CHUNK_BYTES {
                 chunk = 0;
                 yield_now().await;
@@ -171,7 +172,7 @@ impl Processor {
                 decoded.add(index, Some(Outcome::Ignored));
                 continue;
             }
-            if !decoded_bytes.add(&event.body, &decoded.readings[first..], ends.len()) {
+            if !decoded_bytes.add(body_bytes, &decoded.readings[first..], ends.len()) {
                 decoded.readings.truncate(first);
                 ends.clear();
                 let issue = "the readings of the batch take too much memory";
