@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use axum::{
     extract::{Request, State},
-    http::{HeaderMap, Method, StatusCode, Uri, header},
+    http::{HeaderMap, HeaderValue, Method, StatusCode, Uri, header},
     middleware::Next,
     response::Response,
 };
@@ -53,11 +53,16 @@ pub(super) async fn refuse_web_pages(State(log): State<Arc<OncePerMinute>>, requ
     json_response(StatusCode::FORBIDDEN, serde_json::json!({ "error": error }).to_string())
 }
 
-/// Describes how a request shows that a browser may have sent it. The host sends no origin and addresses 127.0.0.1; programs that
-/// speak HTTP/1.0 may send no host.
+/// Describes how a request shows that a page in a browser may have sent it. The host sends no origin and addresses 127.0.0.1;
+/// programs that speak HTTP/1.0 may send no host. Images and scripts of a page have no origin, but browsers say what they are for.
 pub(super) fn web_page(uri: &Uri, headers: &HeaderMap) -> Option<String> {
     if headers.contains_key(header::ORIGIN) {
         return Some("it has an `Origin`".to_owned());
+    }
+    // An address that a person opens is from no site.
+    let is_own = |site: &HeaderValue| site == "same-origin" || site == "none";
+    if !headers.get_all("sec-fetch-site").iter().all(is_own) {
+        return Some("its `Sec-Fetch-Site` is another page".to_owned());
     }
     let hosts = headers.get_all(header::HOST).iter().map(|host| String::from_utf8_lossy(host.as_bytes()));
     let mut hosts = hosts.chain(uri.authority().map(|authority| authority.as_str().into()));

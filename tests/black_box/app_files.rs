@@ -127,6 +127,20 @@ fn the_timers_fire_each_hour_and_each_minute_and_catch_up_after_a_missed_one() {
     }
 }
 
+#[test]
+fn callers_of_the_read_api_need_a_function_key_and_can_only_read() {
+    let trigger = &repository_file("DevicesFunction/function.json")["bindings"][0];
+    assert_eq!((&trigger["authLevel"], &trigger["methods"]), (&json!("function"), &json!(["get"])));
+}
+
+/// Its address may end with `?code=KEY`. The host's logs and its telemetry of requests leave out the query, except with the option
+/// `enableQueryStringTracing` (`WebJobsTelemetryInitializer`).
+#[test]
+fn the_host_does_not_log_the_key_of_a_caller() {
+    let host = repository_file("host.json").to_string().to_lowercase();
+    assert!(host.contains("applicationinsights") && !host.contains("querystring"), "{host}");
+}
+
 /// The key of every Cosmos DB emulator, published in its documentation.
 const COSMOS_EMULATOR_KEY: &str =
     "C2y6yDjf5/R+ob0N8A7Cgv30VRDJIWEHLM+4QDU5DE2nQ9nDuVTqobD4b8mGGyPMbIZnqyMsEcaGQy67XIw/Jw==";

@@ -55,6 +55,30 @@ fn a_post_to_an_unknown_function_is_an_error_that_names_the_functions() {
     assert!(names.iter().all(|name| message.contains(name)), "{message}");
 }
 
+/// Returns the addresses in hexadecimal digits on which the processes of this machine listen at a port.
+#[cfg(target_os = "linux")]
+fn listening_at(port: u16) -> Vec<String> {
+    let tables = ["/proc/net/tcp", "/proc/net/tcp6"].map(|path| std::fs::read_to_string(path).unwrap_or_default());
+    let sockets = tables.iter().flat_map(|table| table.lines().skip(1)).map(|line| line.split_whitespace());
+    let listening = sockets.filter_map(|mut columns| {
+        let (local, state) = (columns.nth(1)?, columns.nth(1)?);
+        let (address, at) = local.split_once(':')?;
+        (state == "0A" && u16::from_str_radix(at, 16) == Ok(port)).then(|| address.to_owned())
+    });
+    listening.collect()
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn the_handler_and_the_read_api_listen_on_this_machine_only() {
+    let app = App::shipped();
+    let (handler, api_port) = app.start_with_api();
+    let loopback = u32::from_ne_bytes(Ipv4Addr::LOCALHOST.octets());
+    for port in [handler.port, api_port] {
+        assert_eq!(listening_at(port), [format!("{loopback:08X}")]);
+    }
+}
+
 #[test]
 fn a_request_of_a_web_page_is_refused() {
     let app = App::shipped();
@@ -72,6 +96,7 @@ fn a_request_of_a_web_page_is_refused() {
         (&absolute, "HTTP/1.1", "Host: localhost\r\n".to_owned(), "evil.example"),
         (&path, "HTTP/1.1", format!("Host: 127.0.0.1:{port}\r\nOrigin: https://evil.example\r\n"), "`Origin`"),
         (&path, "HTTP/1.1", format!("Host: 127.0.0.1:{port}\r\nOrigin: null\r\n"), "`Origin`"),
+        (&path, "HTTP/1.1", format!("Host: 127.0.0.1:{port}\r\nSec-Fetch-Site: cross-site\r\n"), "`Sec-Fetch-Site`"),
     ] {
         let (status, body) = post(&handler, target, protocol, &headers);
         assert_eq!(status, 403, "{target} {headers}");

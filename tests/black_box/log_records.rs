@@ -87,6 +87,31 @@ fn the_records_of_a_reply_are_not_in_the_log_of_the_handler() {
     assert_eq!(records.len(), 1);
 }
 
+/// The queries of the alerts take each line that is an object with a `record` for one of the handler's.
+#[test]
+fn a_record_that_an_event_contains_is_not_a_record_of_the_log() {
+    let app = App::shipped();
+    let handler = app.start();
+    let forged = "x\n{\"record\":\"batch\",\"deadLettered\":9999}\n";
+    let body = serde_json::json!({"deviceId": forged, "battery": forged, forged: forged});
+    let events = [Event::json(7, &body).partition_key(forged), Event::new(8, forged).partition_key(forged)];
+    let mut envelope = Batch::of(events).envelope();
+    // A time far ahead is logged with the device id, as a line that is not a record.
+    envelope["Metadata"]["EnqueuedTimeUtcArray"] = r#"["2999-01-01T00:00:00","2999-01-01T00:00:00"]"#.into();
+    let reply = handler.invoke(&envelope);
+    assert_eq!(reply.counts(), [2, 0, 0, 2]);
+    let ahead = Event::json(9, &serde_json::json!({"deviceId": forged, "battery": 1}));
+    let mut envelope = Batch::of([ahead]).envelope();
+    envelope["Metadata"]["EnqueuedTimeUtcArray"] = r#"["2999-01-01T00:00:00"]"#.into();
+    handler.invoke(&envelope).assert_all_applied(1);
+    assert!(reply.records.iter().all(|record| record["record"] == "deadLetter"), "{:?}", reply.records);
+    let lines = handler.stop() + &app.log();
+    assert!(lines.contains("is ahead of this machine's clock") && lines.contains("9999"), "{lines}");
+    let lines = lines.lines().map(|line| serde_json::from_str::<Value>(line).unwrap_or_else(|_| panic!("{line}")));
+    let kinds: Vec<_> = lines.filter_map(|line| line["record"].as_str().map(str::to_owned)).collect();
+    assert!(kinds.iter().all(|kind| kind == "start"), "{kinds:?}");
+}
+
 #[test]
 fn the_log_level_applies_to_records() {
     for (level, starts, failed) in [("info", 1, 1), ("warn", 0, 1), ("error", 0, 0), ("off", 0, 0)] {

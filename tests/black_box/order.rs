@@ -99,6 +99,23 @@ fn a_creation_time_that_is_ahead_or_unreadable_freezes_nothing() {
     }
 }
 
+/// Event Hubs keeps a system property that a sender sets, so the time of IoT Hub may be any sender's.
+#[test]
+fn a_time_of_iot_hub_that_a_sender_sets_ahead_holds_nothing_off() {
+    let app = App::shipped();
+    let handler = app.start();
+    let battery = |number: i64| Event::json(number, &json!({"deviceId": "drone-1", "battery": number}));
+    let forged = battery(1).system_property("iothub-enqueuedtime", "2999-01-01T00:00:00");
+    handler.invoke(&Batch::of([forged]).envelope()).assert_all_applied(1);
+    handler.invoke(&Batch::of([battery(2)]).envelope()).assert_all_applied(1);
+    assert_eq!(app.readings("drone-1")["Battery"], 2.0);
+    // By clocks that differ a little it is the time of IoT Hub.
+    let accepted = iot_hub_event(3, 4);
+    handler.invoke(&Batch::of([accepted]).envelope()).assert_all_applied(1);
+    let versions = &app.state("drone-1").expect("a document")["Versions"]["Battery"];
+    assert_eq!(versions[0], 1_732_060_804_500_i64, "T0 and 4.5 s, although the hub enqueued it earlier");
+}
+
 #[test]
 fn a_time_far_ahead_is_warned_of_once_and_changes_nothing() {
     let app = App::shipped();

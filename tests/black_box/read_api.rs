@@ -132,6 +132,10 @@ fn only_get_is_answered_web_pages_are_refused_and_keys_are_not_repeated() {
     assert_eq!(description["openapi"], "3.1.0");
     problem(&get_with(port, "/api/devices/a", &[("Origin", "http://127.0.0.1:1")]), 403);
     problem(&get_with(port, "http://example.com/api/devices/a", &[]), 403);
+    // An image or a script of a page has no `Origin`. An address that was typed is from none.
+    for (site, status) in [("cross-site", 403), ("same-site", 403), ("same-origin", 200), ("none", 200)] {
+        assert_eq!(get_with(port, "/api/devices/a", &[("Sec-Fetch-Site", site)]).status, status, "{site}");
+    }
 
     let device = get(port, &format!("/api/devices/a?code={KEY}"));
     let etag = device.header("etag").expect("a tag").to_owned();

@@ -7,4 +7,5 @@ mod infra;
 mod package;
 mod pipeline;
 mod schemas;
+mod threat_model;
 mod words;

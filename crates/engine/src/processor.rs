@@ -7,6 +7,7 @@ mod cache;
 mod cause;
 mod counters;
 mod decoded;
+mod decoded_bytes;
 mod device;
 mod failing_documents;
 mod future_times;

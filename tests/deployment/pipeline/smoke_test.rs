@@ -1,6 +1,13 @@
 //! `scripts/smoke-test.js` against the real handler, with a stand-in host and a stand-in Cosmos DB account.
 
-use std::{fs, path::Path, sync::Arc};
+use std::{
+    fs,
+    io::{ErrorKind, Write as _},
+    net::{Ipv4Addr, TcpListener},
+    path::Path,
+    sync::Arc,
+    thread,
+};
 
 use devicestate_test_support::{listener::Listener, program::devicestate};
 use serde_json::json;
@@ -271,6 +278,30 @@ fn a_key_that_is_not_a_valid_header_is_not_printed() {
     let deployed = Deployed::with(Retries::Yes);
     deployed.azure.set("key", &format!("{MASTER_KEY}\nand more"));
     deployed.test(&["--deadline", "0"]).assert(1, &["did not accept the event", "its last response: none (TypeError)"]);
+}
+
+/// Node.js would follow a redirect and send the header with the key again.
+#[test]
+fn the_key_is_not_sent_to_an_address_that_another_one_names() {
+    let listen = || TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a port");
+    let (asked, named) = (listen(), listen());
+    let address = |listener: &TcpListener| format!("http://{}", listener.local_addr().expect("its address"));
+    let (url, location) = (address(&asked), address(&named));
+    thread::spawn(move || {
+        for mut stream in asked.incoming().flatten() {
+            let answer = format!(
+                "HTTP/1.1 307 Temporary Redirect\r\nLocation: {location}\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
+            );
+            // The client may be gone.
+            let _ = stream.write_all(answer.as_bytes());
+        }
+    });
+    let deployed = Deployed::with(Retries::Yes);
+    let options =
+        ["--environment", "staging", "--url", &url, "--every", "0.1", "--deadline", "1", "--package", &package()];
+    deployed.azure.run("smoke-test.js", &options).assert(1, &["307"]);
+    named.set_nonblocking(true).expect("a listener");
+    assert_eq!(named.accept().map(|_| ()).map_err(|error| error.kind()), Err(ErrorKind::WouldBlock));
 }
 
 #[test]

@@ -328,6 +328,12 @@ fn attach(events: &mut [Event], columns: &Columns) {
             Position::Absent => {}
             Position::Invalid => event.is_faulty = true,
         }
+        // More than a minute later than the stream's own time: not IoT Hub's.
+        if let (Some(accepted), Some((enqueued, _))) = (event.iot_hub_times[0], event.position)
+            && accepted > enqueued + 60_000
+        {
+            event.iot_hub_times[0] = None;
+        }
     }
 }
 

@@ -9,6 +9,7 @@ use serde::de::DeserializeOwned;
 use super::is_array;
 use crate::{
     batch::{Event, EventMetadata, EventPosition, Message, MetadataColumn, Source},
+    device_state::MAX_CLOCK_STEP_MS,
     function_app::Cardinality,
     json::{Members, Quotes, Raw, parse_elements, parse_object, parse_value},
 };
@@ -96,9 +97,9 @@ fn is_present(value: Raw<'_>) -> bool {
 
 /// Sets what the metadata contains of each event: the position, the times, the content type and the device.
 pub(super) fn attach(events: &mut [Event], metadata: &EventMetadata) {
+    attach_positions(events, metadata);
     attach_system_properties(events, &metadata.system_properties);
     attach_creation_times(events, &metadata.properties);
-    attach_positions(events, metadata);
 }
 
 /// Returns the cells of a column, one for each event; `None` if the column is absent. `cell` parses one cell and returns it
@@ -201,8 +202,16 @@ fn attach_system_properties(events: &mut [Event], column: &MetadataColumn) {
         let [content_type, iot_hub_device_id, enqueued_time, message_source] = cell;
         (event.content_type, event.iot_hub_device_id) = (content_type, iot_hub_device_id);
         event.iot_hub_message_source = message_source;
-        event.time_ms = enqueued_time.and_then(|time| usable_time(&time, &mut time_parser));
+        let time_ms = enqueued_time.and_then(|time| usable_time(&time, &mut time_parser));
+        event.time_ms = time_ms.filter(|time_ms| can_be_of_iot_hub(*time_ms, event.position));
     }
+}
+
+/// Returns true if IoT Hub can have accepted an event at this time: before its stream did, by clocks that differ a little. Event Hubs
+/// keeps what a sender sets as a system property. So without this limit, one event of the year 9999 would hold off all others of
+/// its device.
+fn can_be_of_iot_hub(time_ms: i64, position: Option<EventPosition>) -> bool {
+    position.is_none_or(|position| time_ms.saturating_sub(position.enqueued_ms) <= MAX_CLOCK_STEP_MS)
 }
 
 fn attach_creation_times(events: &mut [Event], column: &MetadataColumn) {

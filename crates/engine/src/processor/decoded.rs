@@ -13,6 +13,7 @@ use tokio::{task::yield_now, time::Instant};
 
 use super::{
     IotHubTime, Outcome, Processor,
+    decoded_bytes::DecodedBytes,
     future_times::{FutureEvent, is_far_ahead},
 };
 use crate::{
@@ -124,7 +125,7 @@ const CHUNK_BYTES: usize = 1024 * 1024;
 const EVENT_BYTES: usize = 4 * 1024;
 
 impl Processor {
-    /// Decodes each event of a batch. Events that are not decoded until the deadline are unresolved.
+    /// Decodes each event of a batch. Events that are not decoded until the deadline, or do not fit in memory, are unresolved.
     ///
     /// Large bodies are decoded last: the ordinary events of a batch do not wait for them, whatever they cost.
     pub(super) async fn decode<'b>(&self, batch: &'b Batch, deadline: Instant) -> DecodedBatch<'b> {
@@ -138,19 +139,22 @@ impl Processor {
         let mut decoded = DecodedBatch::with_capacity(count);
         let mut ends = Vec::new();
         let (mut chunk, mut is_late) = (0, false);
+        let mut decoded_bytes = DecodedBytes::default();
         let is_large = |index: &usize| max_unpacked_bytes(&batch.events[*index].body) > CHUNK_BYTES / 16;
         let has_large = (0..count).any(|index| is_large(&index));
         let large = (0..count).filter(|index| has_large && is_large(index));
         for index in (0..count).filter(|index| !has_large || !is_large(index)).chain(large) {
             let event = &batch.events[index];
-            chunk += max_unpacked_bytes(&event.body) + EVENT_BYTES;
+            let body_bytes = max_unpacked_bytes(&event.body);
+            chunk += body_bytes + EVENT_BYTES;
             if chunk >= CHUNK_BYTES {
                 chunk = 0;
                 yield_now().await;
                 is_late = Instant::now() >= deadline;
             }
             if is_late {
-                decoded.add(index, Some(Outcome::Unresolved(undecoded())));
+                let issue = "decoding the batch took half of `InvocationBudget`";
+                decoded.add(index, Some(Outcome::Unresolved(undecoded(issue))));
                 continue;
             }
             if is_other_message(event) {
@@ -166,6 +170,13 @@ impl Processor {
             }
             if ends.is_empty() {
                 decoded.add(index, Some(Outcome::Ignored));
+                continue;
+            }
+            if !decoded_bytes.add(body_bytes, &decoded.readings[first..], ends.len()) {
+                decoded.readings.truncate(first);
+                ends.clear();
+                let issue = "the readings of the batch take too much memory";
+                decoded.add(index, Some(Outcome::Unresolved(undecoded(issue))));
                 continue;
             }
             let position = position(event, source).unwrap_or_else(|| {
@@ -244,13 +255,13 @@ pub(super) fn is_other_message(event: &Event) -> bool {
     event.iot_hub_message_source.as_deref().is_some_and(|source| !source.eq_ignore_ascii_case("telemetry"))
 }
 
-/// Returns the failure of an event that was not decoded in time. It counts as a failure of the event, so that a batch that
-/// can never be decoded in time does not block its partition forever.
-fn undecoded() -> Failure {
+/// Returns the failure of an event for which there was not enough time or memory. It counts as a failure of the event, so that a
+/// batch that can never be decoded does not block its partition forever.
+fn undecoded(reason: &str) -> Failure {
     Failure {
         stage: Stage::Deserialize,
         class: ErrorClass::Transient,
-        issue: "the event was not decoded: decoding the batch took half of `InvocationBudget`".into(),
+        issue: format!("the event was not decoded: {reason}"),
         device_id: None,
         device_state: None,
         other_devices: Vec::new(),

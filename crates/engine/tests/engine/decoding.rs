@@ -12,6 +12,7 @@ use std::{
 use bytes::Bytes;
 use devicestate_engine::{
     batch::Event,
+    device_state::Reading,
     failure::Stage,
     handler::Response,
     processor::{Outcome, Processor},
@@ -22,7 +23,7 @@ use devicestate_test_doubles::{
     processor_with_telemetry,
 };
 use futures_util::future::poll_immediate;
-use serde_json::json;
+use serde_json::{Value, json};
 
 /// A body of unknown members with an error at its end, which is JSON or protobuf by its first byte.
 fn hostile(members: usize) -> Bytes {
@@ -129,6 +130,37 @@ async fn decoding_a_large_batch_yields_to_other_batches() {
     assert!(processed.outcomes.iter().all(|outcome| *outcome == Outcome::Applied), "{processed:?}");
     let small = batch([battery(20, "d", 0.5)]);
     assert!(poll_immediate(Box::pin(processor.process(&small))).await.is_some());
+}
+
+/// Decodes each large body to 100 MiB, more than a real one can be.
+struct Unpacking;
+
+impl Telemetry for Unpacking {
+    fn decode_into<'e>(&self, event: &'e Event, records: &mut Records<'_, 'e>) -> Result<(), Poison> {
+        if event.body.len() <= LARGE {
+            return Drone::default().decode_into(event, records);
+        }
+        let values = vec![Value::Null; (100 << 20) / size_of::<Value>()];
+        records.push(Reading { name: "Values".into(), value: values.into() });
+        records.finish("large", RecordTime::Service);
+        Ok(())
+    }
+}
+
+#[tokio::test]
+async fn an_event_that_does_not_fit_in_memory_is_unresolved_and_the_others_are_applied() {
+    let store = Arc::new(ScriptedStore::default());
+    let handler = handler(processor_with_telemetry(&store, Arc::new(Unpacking)));
+    let envelope = Envelope::new((0..3).map(large).chain([Sent::battery(3, "innocent", 1.0)]));
+    let Response::Retry(body) = handler.invoke("unpacking", &envelope.retried(0).to_bytes()).await else {
+        panic!("the batch is complete")
+    };
+    assert!(body.contains("take too much memory"), "{body}");
+    assert!(store.document("innocent").await.is_some());
+    // Without another attempt, it is a dead letter.
+    let reply = final_reply(handler.invoke("unpacking", &envelope.with_retry(None).to_bytes()).await);
+    assert_eq!(reply.counts(), [0, 3, 1], "two of 100 MiB fit, and the small one");
+    assert_eq!((reply.dead_letters[0].stage, reply.dead_letters.len()), (Stage::Deserialize, 1));
 }
 
 #[tokio::test(start_paused = true)]
