@@ -18,8 +18,11 @@ param location string = resourceGroup().location
 @description('A second region, such as northeurope; empty for none. It gets an Event Hubs namespace, to which the producers\' alias can be failed over, a function app with its resources, and a replica of the documents, to which Cosmos DB fails over automatically. With eventSource iotHub, and with privateNetwork, it is only the replica of the documents. It cannot be removed later: docs/operate/failover.md lists what a deployment can no longer change.')
 param standbyLocation string = ''
 
-@description('Whether Event Hubs, the documents and the storage of the host are spread over the availability zones. Each region must have zones. It cannot be changed later: Cosmos DB and storage do not support it.')
+@description('Whether Event Hubs, the documents and the storage of the host are spread over the availability zones. Each region must have zones. It cannot be changed later: Cosmos DB and storage do not support it. For Event Hubs, false is as the service does it: it spreads namespaces by itself.')
 param zoneRedundant bool = true
+
+@description('Whether the documents are spread over the availability zones: by default like the rest. Set it to false if a busy region has no capacity for Cosmos DB accounts with zones. It cannot be changed later.')
+param zoneRedundantDocuments bool = zoneRedundant
 
 @description('Whether the resources are reached only through a virtual network, by private endpoints. Event Hubs, IoT Hub, storage and documents are then closed to the internet; producers and operators must connect through the network.')
 param privateNetwork bool = false
@@ -255,7 +258,7 @@ module documents 'modules/documents.bicep' = {
     maximumThroughput: cosmosMaximumThroughput
     standbyLocation: standbyLocation
     indexedPaths: cosmosIndexedPaths
-    zoneRedundant: zoneRedundant
+    zoneRedundant: zoneRedundantDocuments
     handlerPrincipalIds: [for index in range(0, length(regions)): identities[index].properties.principalId]
     operatorPrincipalIds: operatorPrincipalIds
     endpointSubnetId: network.?outputs.endpointSubnetId ?? nothing

@@ -204,7 +204,8 @@ module hostStorage 'host-storage.bicep' = {
     name: 'sthost${token}'
     location: location
     tags: tags
-    zoneRedundant: zoneRedundant
+    // A plan with zone-redundant instances requires it.
+    zoneRedundant: zoneRedundant || zoneRedundantInstances
     handlerPrincipalId: principalId
     operatorPrincipalIds: operatorPrincipalIds
     endpointSubnetId: endpointSubnetId

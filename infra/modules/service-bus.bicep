@@ -116,6 +116,7 @@ module endpoint 'private-endpoint.bicep' = if (isPrivate) {
     subnetId: endpointSubnetId
     dnsZoneIds: [dnsZoneId]
   }
+  dependsOn: [queue]
 }
 
 @description('The address of the namespace.')
