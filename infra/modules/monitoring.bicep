@@ -70,6 +70,9 @@ resource operatorsMayQuery 'Microsoft.Authorization/roleAssignments@2022-04-01' 
 @description('The address for the host\'s telemetry.')
 output connectionString string = insights.properties.ConnectionString
 
+@description('The name of Application Insights.')
+output applicationInsightsName string = insights.name
+
 @description('The name of the workspace.')
 output workspaceName string = workspace.name
 

@@ -308,5 +308,8 @@ output deadLetterBlobUri string = deadLetters.outputs.blobServiceUri
 @description('The storage account of its host, with the checkpoints.')
 output hostStorageName string = hostStorage.outputs.name
 
+@description('The name of its Application Insights.')
+output applicationInsightsName string = monitoring.outputs.applicationInsightsName
+
 @description('The id for queries of its logs.')
 output workspaceId string = monitoring.outputs.workspaceId

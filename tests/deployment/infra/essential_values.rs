@@ -47,14 +47,12 @@ const RESOURCE_PROPERTIES: [[&str; 4]; 25] = [
 ];
 
 /// Template, a module of it, parameter, and its value.
-const MODULE_PARAMETERS: [[&str; 4]; 32] = [
+const MODULE_PARAMETERS: [[&str; 4]; 30] = [
     ["main", "iotHub", "consumerGroup", "consumerGroup"],
     ["main", "iotHub", "retentionDays", "retentionHours / 24"],
     ["main", "iotHub", "iotHubZoneIds", "network.?outputs.iotHubZoneIds ?? []"],
     ["main", "iotHub", "vaultZoneId", "network.?outputs.vaultZoneId ?? nothing"],
     ["main", "documents", "dnsZoneId", "network.?outputs.cosmosZoneId ?? nothing"],
-    ["main", "documents", "maximumThroughput", "cosmosMaximumThroughput"],
-    ["main", "documents", "standbyLocation", "standbyLocation"],
     ["main", "documents", "zoneRedundant", "zoneRedundantDocuments"],
     ["main", "network", "withIotHub", "usesIotHub"],
     ["main", "region", "hubName", "hubName"],

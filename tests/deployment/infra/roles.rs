@@ -219,6 +219,10 @@ fn principal_faults(template: &Template) -> Vec<String> {
         "principalId" => Some("identities[index].properties.principalId"),
         "clientId" => Some("identities[index].properties.clientId"),
         "identityId" => Some("identityId"),
+        // rejected_values.rs evaluates what main.bicep passes to the documents.
+        OPERATORS if in_main && module == "documents" => None,
+        OPERATORS if in_main => Some("operators"),
+        "senderPrincipalIds" if in_main => Some("senders"),
         OPERATORS => Some(OPERATORS),
         "senderPrincipalIds" => Some("senderPrincipalIds"),
         _ => None,
