@@ -72,6 +72,9 @@ param iotHubUnits int = 1
 @description('Whether there is also a Service Bus queue with a session per device, and the function that reads it. With privateNetwork it needs the tier Premium, about 677 US dollars per month. docs/operate/sessions.md describes when it is useful.')
 param sessions bool = false
 
+@description('With sessions: whether the function app is Azure Service Bus Data Owner of the queue, besides Receiver. Only then the platform knows the length of the queue; otherwise it adds instances one at a time, if at all. The role may also change and delete the queue.')
+param sessionQueueOwner bool = true
+
 // Documents.
 
 @description('The maximum request units per second of the container, a multiple of 1000. It scales automatically from a tenth of that; docs/operate/capacity.md has the calculation.')
@@ -325,6 +328,7 @@ module region 'modules/region.bicep' = [
       throughputUnits: throughputUnits
       maximumThroughputUnits: maximumThroughputUnits
       withSessions: sessions
+      ownsSessionQueue: sessionQueueOwner
       sessionQueueName: sessionQueueName
       deadLetterRedundancy: deadLetterRedundancy
       instanceMemoryMB: instanceMemoryMB

@@ -70,6 +70,9 @@ param withSessions bool
 @description('The name of the queue with sessions.')
 param sessionQueueName string
 
+@description('Whether the function app owns that queue, so that the platform knows its length.')
+param ownsSessionQueue bool
+
 // Dead letters.
 
 @description('The replication of the dead letters\' storage account.')
@@ -89,8 +92,8 @@ param alwaysReadyInstances int
 @description('Whether its instances are spread over the availability zones.')
 param zoneRedundantInstances bool
 
+// Not @secure(), like the settings of function-app.bicep.
 @description('The app settings that are the same in every region.')
-@secure()
 param settings object
 
 // Monitoring.
@@ -176,6 +179,7 @@ module serviceBus 'service-bus.bicep' = if (withSessions) {
     queueName: sessionQueueName
     retentionHours: retentionHours
     handlerPrincipalId: principalId
+    handlerMayManage: ownsSessionQueue
     operatorPrincipalIds: operatorPrincipalIds
     senderPrincipalIds: senderPrincipalIds
     endpointSubnetId: endpointSubnetId

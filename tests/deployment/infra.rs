@@ -10,6 +10,7 @@ mod regions;
 mod rejected_values;
 mod resource_types;
 mod roles;
+mod secrets;
 mod sessions;
 mod settings;
 pub(crate) mod sources;

@@ -140,7 +140,6 @@ fn a_changed_value_is_detected() {
             "keyVaultReferenceIdentity: location",
             "keyVault",
         ),
-        ("modules/function-app.bicep", "@secure()\n", "", "appSettings"),
         ("modules/iot-hub.bicep", "'ServiceConnect'", "'RegistryWrite'", "RegistryWrite"),
         (
             "modules/network.bicep",
@@ -161,7 +160,6 @@ fn a_changed_value_is_detected() {
         ("modules/region.bicep", "Authorization=AAD", "Authorisation=AAD", "Authorisation"),
         ("main.bicep", "retentionHours / 24", "retentionHours / 12", "retentionDays"),
         ("modules/region.bicep", "blobZoneId: blobZoneId", "blobZoneId: queueZoneId", "queueZoneId"),
-        ("modules/region.bicep", "@secure()\n", "", "settings"),
     ] {
         assert_detected(&changed(file, from, to), word);
     }
@@ -233,10 +231,6 @@ fn faults(sources: &Sources) -> Vec<String> {
             panic!("eventHubSettings must be a conditional expression")
         };
         expect(name.to_owned(), expected, branches.iter().find_map(|settings| settings.get(name)).map(to_source));
-    }
-    for (module, name) in [("function-app", "appSettings"), ("region", "settings")] {
-        let secure = find_template(module).params.iter().find(|param| param.name == name).map(|param| param.is_secure);
-        expect(format!("{module}: @secure() of {name}"), "true", secure.map(|is_secure| is_secure.to_string()));
     }
     let zones = [
         (

@@ -6,13 +6,14 @@ use super::{
 };
 
 /// Azure's built-in roles: the ids are the same in every subscription.
-const BUILT_IN: [(&str, &str, &str); 14] = [
+const BUILT_IN: [(&str, &str, &str); 15] = [
     ("eventHubsDataReceiver", "Azure Event Hubs Data Receiver", "a638d3c7-ab3a-418d-83e6-5f17a39d4fde"),
     ("eventHubsDataSender", "Azure Event Hubs Data Sender", "2b629674-e913-4c01-ae53-ef4638d8f975"),
     ("iotHubRegistryContributor", "IoT Hub Registry Contributor", "4ea46cd5-c1b2-4a8e-910b-273211f9ce47"),
     ("keyVaultSecretsUser", "Key Vault Secrets User", "4633458b-17de-408a-b874-0445c86b69e6"),
     ("logAnalyticsReader", "Log Analytics Reader", "73c42c96-874c-492b-b04d-ab87d138a893"),
     ("monitoringMetricsPublisher", "Monitoring Metrics Publisher", "3913510d-42f4-4e42-8a64-420c390055eb"),
+    ("serviceBusDataOwner", "Azure Service Bus Data Owner", "090c5cfd-751d-490a-894a-3ce6f1109419"),
     ("serviceBusDataReceiver", "Azure Service Bus Data Receiver", "4f6d3b9b-027b-4f4c-9142-0e5a2a2247e0"),
     ("serviceBusDataSender", "Azure Service Bus Data Sender", "69a216fc-b8fb-44d8-bc22-1f3c2cd27a39"),
     ("storageBlobDataContributor", "Storage Blob Data Contributor", "ba92f5b4-2d11-453d-a403-e96b0029c9fe"),
@@ -40,7 +41,7 @@ const HANDLERS: &str = "handlerPrincipalIds";
 const OPERATORS: &str = "operatorPrincipalIds";
 
 /// Module, role, scope and principal.
-const ASSIGNMENTS: [[&str; 4]; 20] = [
+const ASSIGNMENTS: [[&str; 4]; 21] = [
     ["dead-letters", "roles.storageBlobDataContributor", "account", OPERATORS],
     ["dead-letters", "roles.storageBlobDataContributor", "account::blobs::container", HANDLER],
     ["dead-letters", "roles.storageQueueDataContributor", "account", OPERATORS],
@@ -58,6 +59,7 @@ const ASSIGNMENTS: [[&str; 4]; 20] = [
     ["iot-hub", "roles.keyVaultSecretsUser", "vault", HANDLER],
     ["monitoring", "roles.logAnalyticsReader", "workspace", OPERATORS],
     ["monitoring", "roles.monitoringMetricsPublisher", "insights", HANDLER],
+    ["service-bus", "roles.serviceBusDataOwner", "queue", HANDLER],
     ["service-bus", "roles.serviceBusDataReceiver", "queue", HANDLER],
     ["service-bus", "roles.serviceBusDataReceiver", "queue", OPERATORS],
     ["service-bus", "roles.serviceBusDataSender", "queue", "senderPrincipalIds"],
