@@ -2,6 +2,7 @@
 
 mod alerts;
 mod app_settings;
+mod azd;
 pub(crate) mod bicep;
 mod essential_values;
 mod evaluate;

@@ -49,6 +49,8 @@ impl Value {
 #[derive(Debug)]
 pub(crate) struct Param {
     pub(crate) name: String,
+    /// `string`, `int`, `bool`, `array` or `object`.
+    pub(crate) type_name: String,
     pub(crate) default: Option<Value>,
     /// The allowed values of its decorator.
     pub(crate) allowed: Vec<String>,
@@ -147,6 +149,7 @@ impl Template {
                     };
                     self.params.push(Param {
                         name: name(),
+                        type_name: node.child(2).map_or("", |own| source_text(own, source)).to_owned(),
                         default: assigned_body(node).map(|node| value(node, source)),
                         allowed,
                         is_described: is_described(&calls),

@@ -105,8 +105,6 @@ fn parameter_files_set_only_existing_parameters() {
     assert_detected(&parameter_files(&sources), "retryDrilDevice");
     let sources = Sources::read().with("infra/staging.bicepparam", "zoneRedundant = false", "zoneRedundant = 'no'");
     assert_detected(&parameter_files(&sources), "zoneRedundant cannot be 'no'");
-    let sources = Sources::read().with("infra/main.parameters.json", "\"eventSource\"", "\"eventSorce\"");
-    assert_detected(&parameter_files(&sources), "eventSorce");
 }
 
 fn syntax_errors(sources: &Sources) -> Vec<String> {
@@ -197,37 +195,13 @@ fn parameter_files(sources: &Sources) -> Vec<String> {
             }
         }
     }
-    let json = sources.json("infra/main.parameters.json");
-    let names = json["parameters"].as_object().map(|parameters| parameters.keys().cloned()).expect("parameters");
-    set.extend(names.map(|name| ("infra/main.parameters.json".to_owned(), name)));
     let mut faults: Vec<String> = set
         .iter()
         .filter(|(_, name)| !main.params.iter().any(|param| param.name == *name))
         .map(|(path, name)| format!("{path}: {} has no parameter {name}", main.path.display()))
         .collect();
     faults.append(&mut report);
-    // A value of azd's environment has its default after an equals sign.
-    for (name, value) in json["parameters"].as_object().expect("parameters") {
-        let default = value["value"].as_str().and_then(|value| value.strip_suffix('}')?.split_once('='));
-        let param = main.params.iter().find(|param| param.name == *name);
-        if let (Some((_, default)), Some(param)) = (default, param)
-            && !(default_agrees(default, param.default.as_ref()) && is_allowed(default, &param.allowed))
-        {
-            faults.push(format!(
-                "infra/main.parameters.json: {name} has the default {default:?}, unlike infra/main.bicep"
-            ));
-        }
-    }
     faults
-}
-
-fn default_agrees(text: &str, default: Option<&Value>) -> bool {
-    match default {
-        Some(Value::Text(default)) => default == text,
-        Some(Value::Bool(default)) => default.to_string() == text,
-        Some(Value::Number(default)) => default.to_string() == text,
-        _ => false,
-    }
 }
 
 /// Returns whether a literal of a parameter file has the parameter's type and is allowed. Other expressions are not checked.
