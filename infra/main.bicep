@@ -92,14 +92,14 @@ param deadLetterRedundancy string = 'Standard_RAGRS'
 
 // Function app.
 
-@description('Memory of an instance, in MB.')
+@description('Memory of an instance, in MB. An earlier API version rejected 512; no deployment has verified it with this one.')
 @allowed([512, 2048, 4096])
 param instanceMemoryMB int = 2048
 
-@description('Whether the instances are spread over the availability zones. The platform then keeps two of them always ready, which is billed. Only some regions support it: az functionapp list-flexconsumption-locations --zone-redundant=true.')
+@description('Whether the instances are spread over the availability zones. The platform then keeps two of them always ready, and billed, for each function that it scales by itself; all HTTP functions are one. Only some regions support it: az functionapp list-flexconsumption-locations --zone-redundant=true.')
 param zoneRedundantInstances bool = false
 
-@description('The maximum number of instances. More instances than the hub has partitions stay idle.')
+@description('The maximum number of instances on demand, for each function that the platform scales by itself: with sessions up to twice as many in all. More instances than the hub has partitions stay idle.')
 @minValue(1)
 @maxValue(1000)
 param maximumInstanceCount int = 40
@@ -167,7 +167,7 @@ param retryDrillDevice string = ''
 @maxValue(730)
 param logRetentionDays int = 30
 
-@description('The maximum GB of logs per day; further logs of the day are dropped. -1 for no limit.')
+@description('The maximum GB of logs per day; further logs of the day are dropped, and so are the metrics of the hub: the alerts of the logs see nothing until the next day. -1 for no limit.')
 @minValue(-1)
 param logDailyQuotaGB int = -1
 
@@ -398,7 +398,9 @@ output AZURE_TENANT_ID string = tenant().tenantId
 output APPLICATIONINSIGHTS_NAME string = region[0].outputs.applicationInsightsName
 output AZURE_FUNCTION_APP_NAME string = region[0].outputs.functionAppName
 output AZURE_FUNCTION_APP_HOST_NAME string = region[0].outputs.functionAppHostName
-output EVENT_HUBS_NAMESPACE string = usesIotHub ? (iotHub.?outputs.namespace ?? '') : region[0].outputs.eventHubsNamespace
+output EVENT_HUBS_NAMESPACE string = usesIotHub
+  ? (iotHub.?outputs.namespace ?? '')
+  : region[0].outputs.eventHubsNamespace
 output EVENT_HUB_NAME string = usesIotHub ? (iotHub.?outputs.hubName ?? '') : hubName
 output EVENT_HUB_CONSUMER_GROUP string = consumerGroup
 output COSMOS_ENDPOINT string = documents.outputs.endpoint
@@ -410,7 +412,9 @@ output HOST_STORAGE_NAME string = region[0].outputs.hostStorageName
 output LOG_ANALYTICS_WORKSPACE_ID string = region[0].outputs.workspaceId
 
 // The address for producers: with two regions the alias, never a namespace.
-output EVENT_HUBS_FOR_PRODUCERS string = hasTwoStreams ? '${alias}.servicebus.windows.net' : region[0].outputs.eventHubsNamespace
+output EVENT_HUBS_FOR_PRODUCERS string = hasTwoStreams
+  ? '${alias}.servicebus.windows.net'
+  : region[0].outputs.eventHubsNamespace
 output EVENT_HUBS_ALIAS string = hasTwoStreams ? alias : ''
 
 // The address for senders of sessions; empty without sessions.

@@ -72,7 +72,10 @@ resource hostMaySend 'Microsoft.Authorization/roleAssignments@2022-04-01' = {
   name: guid(account::queues::queue.id, handlerPrincipalId, roles.storageQueueDataMessageSender)
   scope: account::queues::queue
   properties: {
-    roleDefinitionId: subscriptionResourceId('Microsoft.Authorization/roleDefinitions', roles.storageQueueDataMessageSender)
+    roleDefinitionId: subscriptionResourceId(
+      'Microsoft.Authorization/roleDefinitions',
+      roles.storageQueueDataMessageSender
+    )
     principalId: handlerPrincipalId
     principalType: 'ServicePrincipal'
   }
@@ -93,7 +96,10 @@ resource handlerMayKeepBlobs 'Microsoft.Authorization/roleAssignments@2022-04-01
   name: guid(account::blobs::container.id, handlerPrincipalId, roles.storageBlobDataContributor)
   scope: account::blobs::container
   properties: {
-    roleDefinitionId: subscriptionResourceId('Microsoft.Authorization/roleDefinitions', roles.storageBlobDataContributor)
+    roleDefinitionId: subscriptionResourceId(
+      'Microsoft.Authorization/roleDefinitions',
+      roles.storageBlobDataContributor
+    )
     principalId: handlerPrincipalId
     principalType: 'ServicePrincipal'
   }
@@ -104,7 +110,10 @@ resource operatorsMayWorkOnMessages 'Microsoft.Authorization/roleAssignments@202
     name: guid(account.id, principalId, roles.storageQueueDataContributor)
     scope: account
     properties: {
-      roleDefinitionId: subscriptionResourceId('Microsoft.Authorization/roleDefinitions', roles.storageQueueDataContributor)
+      roleDefinitionId: subscriptionResourceId(
+        'Microsoft.Authorization/roleDefinitions',
+        roles.storageQueueDataContributor
+      )
       principalId: principalId
     }
   }
@@ -115,7 +124,10 @@ resource operatorsMayWorkOnBlobs 'Microsoft.Authorization/roleAssignments@2022-0
     name: guid(account.id, principalId, roles.storageBlobDataContributor)
     scope: account
     properties: {
-      roleDefinitionId: subscriptionResourceId('Microsoft.Authorization/roleDefinitions', roles.storageBlobDataContributor)
+      roleDefinitionId: subscriptionResourceId(
+        'Microsoft.Authorization/roleDefinitions',
+        roles.storageBlobDataContributor
+      )
       principalId: principalId
     }
   }

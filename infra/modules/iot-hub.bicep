@@ -119,7 +119,10 @@ resource operatorsMayRegisterDevices 'Microsoft.Authorization/roleAssignments@20
     name: guid(hub.id, principalId, roles.iotHubRegistryContributor)
     scope: hub
     properties: {
-      roleDefinitionId: subscriptionResourceId('Microsoft.Authorization/roleDefinitions', roles.iotHubRegistryContributor)
+      roleDefinitionId: subscriptionResourceId(
+        'Microsoft.Authorization/roleDefinitions',
+        roles.iotHubRegistryContributor
+      )
       principalId: principalId
     }
   }

@@ -50,7 +50,10 @@ resource handlerMayPublish 'Microsoft.Authorization/roleAssignments@2022-04-01' 
   name: guid(insights.id, handlerPrincipalId, roles.monitoringMetricsPublisher)
   scope: insights
   properties: {
-    roleDefinitionId: subscriptionResourceId('Microsoft.Authorization/roleDefinitions', roles.monitoringMetricsPublisher)
+    roleDefinitionId: subscriptionResourceId(
+      'Microsoft.Authorization/roleDefinitions',
+      roles.monitoringMetricsPublisher
+    )
     principalId: handlerPrincipalId
     principalType: 'ServicePrincipal'
   }

@@ -311,7 +311,8 @@ fn value(node: Node, source: &str) -> Value {
             .map(|child| value(child, source))
             .collect()
     };
-    let other = || Value::Other(source_text(node, source).to_owned());
+    // An expression may be broken into lines.
+    let other = || Value::Other(source_text(node, source).lines().map(str::trim).collect::<Vec<_>>().join(" "));
     match node.kind() {
         "string" => {
             let mut text = String::new();
