@@ -8,7 +8,7 @@ use super::{
 };
 
 /// Module, resource, property, and its value in the source.
-const RESOURCE_PROPERTIES: [[&str; 4]; 25] = [
+const RESOURCE_PROPERTIES: [[&str; 4]; 26] = [
     // An ETag condition protects only within one write region, which the service can move automatically.
     ["documents", "account", "properties.enableMultipleWriteLocations", "false"],
     ["documents", "account", "properties.enableAutomaticFailover", "true"],
@@ -26,6 +26,14 @@ const RESOURCE_PROPERTIES: [[&str; 4]; 25] = [
     ["function-app", "noFtpPassword", "properties.allow", "false"],
     ["function-app", "noScmPassword", "properties.allow", "false"],
     ["iot-hub", "hub", "properties.authorizationPolicies", "[{keyName: policy, rights: 'ServiceConnect'}]"],
+    [
+        "iot-hub",
+        "connection",
+        "properties.value",
+        "'Endpoint=${hub.properties.eventHubEndpoints.events.endpoint};SharedAccessKeyName=${policy};\
+         SharedAccessKey=${listKeys('${hub.id}/IotHubKeys/${policy}', hub.apiVersion).primaryKey};\
+         EntityPath=${hub.properties.eventHubEndpoints.events.path}'",
+    ],
     // Required by Flex Consumption.
     ["function-app", "plan", "sku.name", "'FC1'"],
     ["function-app", "app", "properties.functionAppConfig.runtime", "{name: 'custom', version: '1.0'}"],
@@ -140,6 +148,7 @@ fn a_changed_value_is_detected() {
             "keyVaultReferenceIdentity: location",
             "keyVault",
         ),
+        ("modules/iot-hub.bicep", "/IotHubKeys/${policy}", "/IotHubKeys/iothubowner", "connection"),
         ("modules/iot-hub.bicep", "'ServiceConnect'", "'RegistryWrite'", "RegistryWrite"),
         (
             "modules/network.bicep",
