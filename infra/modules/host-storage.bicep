@@ -153,7 +153,10 @@ resource operatorsMayRewind 'Microsoft.Authorization/roleAssignments@2022-04-01'
     name: guid(account::blobs::checkpoints.id, principalId, roles.storageBlobDataContributor)
     scope: account::blobs::checkpoints
     properties: {
-      roleDefinitionId: subscriptionResourceId('Microsoft.Authorization/roleDefinitions', roles.storageBlobDataContributor)
+      roleDefinitionId: subscriptionResourceId(
+        'Microsoft.Authorization/roleDefinitions',
+        roles.storageBlobDataContributor
+      )
       principalId: principalId
     }
   }
@@ -165,7 +168,10 @@ resource hostMayWriteTables 'Microsoft.Authorization/roleAssignments@2022-04-01'
   name: guid(account.id, handlerPrincipalId, roles.storageTableDataContributor)
   scope: account
   properties: {
-    roleDefinitionId: subscriptionResourceId('Microsoft.Authorization/roleDefinitions', roles.storageTableDataContributor)
+    roleDefinitionId: subscriptionResourceId(
+      'Microsoft.Authorization/roleDefinitions',
+      roles.storageTableDataContributor
+    )
     principalId: handlerPrincipalId
     principalType: 'ServicePrincipal'
   }
