@@ -131,7 +131,9 @@ mod tests {
 
     fn levels(logging: &Value, settings: &[(&str, &str)]) -> LogLevels {
         let mut values = Settings::default();
-        settings.iter().for_each(|(name, value)| values.set(*name, *value));
+        for (name, value) in settings {
+            values.set(*name, *value);
+        }
         LogLevels::new(logging, &values)
     }
 
