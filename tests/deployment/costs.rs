@@ -150,6 +150,8 @@ fn sentences(v: &Values) -> Vec<String> {
     let documents = Fleet::new(v, 1.0, 3600.0).request_units(v).1 / 10.0 / 100.0 * v.get("ru_100");
     let network = |endpoints: f64, zones: f64| endpoints * v.get("endpoint") + zones * v.get("zone");
     let metric = v.get("rule_metric");
+    let run = v.get("execution_s") * v.get("instance_gb") * v.get("gb_second") + v.get("execution_million") / 1e6;
+    let minutely = MONTH / 60.0 * run;
     let ready = v.get("ready_gb_second") * v.get("instance_gb") * MONTH;
     let busy = v.get("gb_second") * v.get("instance_gb") * MONTH;
     let is_enabled = |name: &str| !MAIN.contains(&format!("'AzureWebJobs.{name}.Disabled'"));
@@ -175,7 +177,7 @@ fn sentences(v: &Values) -> Vec<String> {
             cents(v.get("bus_base") + metric),
             cents(v.get("premium") + v.get("endpoint") + metric)
         ),
-        format!("`silentAfter`: + {}", cents(v.get("rule_5"))),
+        format!("`silentAfter` (a rule, a run each minute): + {}", cents(v.get("rule_5") + minutely)),
         format!("`auditLogs`: {} per GB", cents(v.get("log_gb"))),
         format!(
             "A million session messages cost up to ${}, and an execution",
