@@ -1,7 +1,9 @@
 //! The files of the function app: the properties on which the handler depends.
 
-use devicestate_test_support::repository_file;
-use serde_json::{Value, json};
+use std::fs;
+
+use devicestate_test_support::{repository_file, root};
+use serde_json::{Map, Value, json};
 
 fn binding(kind: &str) -> Value {
     function_binding("RawTelemetryFunction", kind)
@@ -66,6 +68,27 @@ fn host_json_excludes_exceptions_and_traces_from_sampling() {
     let excluded = &host["logging"]["applicationInsights"]["samplingSettings"]["excludedTypes"];
     let excluded: Vec<_> = excluded.as_str().expect("text").split(';').collect();
     assert!(excluded.contains(&"Exception") && excluded.contains(&"Trace"), "{excluded:?}");
+}
+
+/// Which lines pass is tested in crates/engine; here that no function is forgotten. A prefix for all functions would drop the
+/// records of a function that has no entry of its own.
+#[test]
+fn host_json_logs_the_records_of_every_function_and_not_the_rows_of_each_invocation() {
+    let logging = &repository_file("host.json")["logging"];
+    let mut expected = json!({"Host.Aggregator": "Warning"});
+    for folder in fs::read_dir(root()).expect("the repository").map(|entry| entry.expect("an entry").path()) {
+        if folder.join("function.json").is_file() {
+            let name = folder.file_name().expect("a name").to_string_lossy();
+            expected[format!("Function.{name}")] = "Warning".into();
+            // The function for requests has no records.
+            if name != "DevicesFunction" {
+                expected[format!("Function.{name}.User")] = "Information".into();
+            }
+        }
+    }
+    assert_eq!(expected.as_object().map(Map::len), Some(10), "{expected}");
+    assert_eq!(logging["logLevel"], expected);
+    assert_eq!(logging["applicationInsights"]["samplingSettings"]["maxTelemetryItemsPerSecond"], 1);
 }
 
 #[test]

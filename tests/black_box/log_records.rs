@@ -1,8 +1,8 @@
 //! The handler's records, which must satisfy the schema in `docs/reference`.
 
 use devicestate_test_oracle::protobuf::Message;
-use devicestate_test_support::{App, Batch, Event, Framing, Handler, read_record};
-use serde_json::Value;
+use devicestate_test_support::{App, Batch, Event, Framing, Handler, SESSIONS, read_record};
+use serde_json::{Value, json};
 
 const INVOCATION: &str = "6b0a1c7e-0000-4000-8000-000000000001";
 
@@ -121,6 +121,33 @@ fn the_log_level_applies_to_records() {
         let errors = handler.stop();
         assert_eq!((records(&app.log()).len(), records(&errors).len()), (starts, failed), "{level}: {errors}");
     }
+}
+
+/// Returns the warnings of a start that are about `host.json`.
+fn warnings_about_host_json(app: &App) -> Vec<String> {
+    let errors = app.start().stop();
+    errors.lines().filter(|line| line.contains(" of host.json")).map(str::to_owned).collect()
+}
+
+/// Without the records, alerts and saved queries see nothing.
+#[test]
+fn a_host_that_drops_or_samples_the_records_is_a_warning_at_the_start() {
+    assert_eq!(warnings_about_host_json(&App::shipped()), [""; 0]);
+    let all = App::shipped().with_host(|host| host["logging"]["logLevel"] = json!({"default": "Warning"}));
+    let [warning] = &warnings_about_host_json(&all)[..] else { panic!("one warning") };
+    let words = "Function.SessionTelemetryFunction.User, Function.SilenceWatchFunction.User, Host.Function.Console, so";
+    assert!(warning.contains(words) && warning.contains(r#""level":"WARN""#), "{warning}");
+
+    let setting = "AzureFunctionsJobHost__logging__logLevel__Function.RawTelemetryFunction.User";
+    let one = App::shipped().with(setting, "Error").with(&format!("AzureWebJobs.{SESSIONS}.Disabled"), "true");
+    let [warning] = &warnings_about_host_json(&one)[..] else { panic!("one warning") };
+    assert!(warning.contains("the records in Function.RawTelemetryFunction.User, so"), "{warning}");
+
+    let of_func_init = json!({"isEnabled": true, "excludedTypes": "Request"});
+    let sampled =
+        App::shipped().with_host(|host| host["logging"]["applicationInsights"]["samplingSettings"] = of_func_init);
+    let [warning] = &warnings_about_host_json(&sampled)[..] else { panic!("one warning") };
+    assert!(warning.contains("samples the records"), "{warning}");
 }
 
 #[test]

@@ -1,20 +1,20 @@
 //! docs/operate/capacity.md: every figure in its tables follows from the values that it states.
 
-mod page;
-
 use std::collections::BTreeMap;
 
 use serde_json::Value;
 
-use self::page::{Values, number, table};
-use crate::infra::{bicep, sources::Sources};
+use crate::{
+    costs::Expected,
+    infra::{bicep, sources::Sources},
+    page::{CAPACITY, COSTS, Values, number},
+};
 
-const COSTS: &str = include_str!("../../docs/operate/costs.md");
 const SETTINGS: &str = include_str!("../../docs/reference/settings.md");
 const HOST_JSON: &str = include_str!("../../host.json");
 
 /// Formats a figure like the document: three significant digits, thousands separators.
-fn figure(value: f64) -> String {
+pub(crate) fn figure(value: f64) -> String {
     let decimals = (0..12).find(|digits| value.abs() * 10_f64.powi(*digits) >= 100.0 - 1e-9).unwrap_or(0);
     let text = format!("{value:.*}", usize::try_from(decimals).expect("small"));
     let (integer, rest) = text.split_once('.').unwrap_or((&text, ""));
@@ -25,13 +25,13 @@ fn figure(value: f64) -> String {
 }
 
 /// Rounds up, with a tolerance for floating point errors.
-fn up(value: f64) -> f64 {
+pub(crate) fn up(value: f64) -> f64 {
     (value - 1e-9).ceil()
 }
 
 /// Compares computed figures with those of the document.
 fn check(section: &str, inputs: &[&str], compute: impl Fn(&dyn Fn(&str) -> f64) -> Vec<(&'static str, String)>) {
-    for row in table(section) {
+    for row in CAPACITY.table(section) {
         let expected: BTreeMap<_, _> = compute(&|column| number(row[column])).into_iter().collect();
         let computed = |column: &&str| !inputs.contains(column);
         assert!(row.keys().filter(|column| computed(column)).eq(expected.keys()), "columns of {section}");
@@ -42,49 +42,59 @@ fn check(section: &str, inputs: &[&str], compute: impl Fn(&dyn Fn(&str) -> f64) 
 }
 
 /// The hub load of a number of devices that send at an interval in seconds.
-struct Fleet {
-    devices: f64,
-    events: f64,
+pub(crate) struct Fleet {
+    pub(crate) devices: f64,
+    pub(crate) events: f64,
     bytes: f64,
-    partitions: f64,
+    pub(crate) partitions: f64,
     tier: &'static str,
+    /// Throughput units, if the tier is Standard.
+    pub(crate) throughput_units: f64,
     units: String,
     hubs: f64,
     clusters: f64,
 }
 
 impl Fleet {
-    fn new(v: &Values, devices: f64, every: f64) -> Self {
+    pub(crate) fn new(v: &Values, devices: f64, every: f64) -> Self {
         let events = devices / every;
         let bytes = events * v.get("event_bytes");
-        let units = up(f64::max(events / v.get("tu_events"), bytes / v.get("tu_bytes")));
+        let throughput_units = up(f64::max(events / v.get("tu_events"), bytes / v.get("tu_bytes")));
         let partitions = up(f64::max(events / v.get("partition_events"), bytes / v.get("partition_bytes")));
         let partitions = partitions.max(v.get("partitions_min"));
         let fits = |bytes_or_units, most, hub| bytes_or_units <= v.get(most) && partitions <= v.get(hub);
         let capacity_units = up(f64::max(events / v.get("cu_events"), bytes / v.get("cu_bytes")));
-        let (tier, units, hubs, clusters) = if fits(units, "tu_max", "hub_partitions_standard") {
-            ("Standard", format!("{} TU", figure(units)), 1.0, 1.0)
+        let (tier, units, hubs, clusters) = if fits(throughput_units, "tu_max", "hub_partitions_standard") {
+            ("Standard", format!("{} TU", figure(throughput_units)), 1.0, 1.0)
         } else if fits(bytes, "premium_bytes", "hub_partitions_premium") {
             ("Premium", "measure".into(), 1.0, 1.0)
         } else {
             let hubs = up(partitions / v.get("hub_partitions_dedicated"));
             ("Dedicated", format!("{} CU", figure(capacity_units)), hubs, up(capacity_units / v.get("cu_max")))
         };
-        Self { devices, events, bytes, partitions, tier, units, hubs, clusters }
+        Self { devices, events, bytes, partitions, tier, throughput_units, units, hubs, clusters }
     }
 
-    /// Returns the size of a batch that waits this many seconds for the smallest size.
-    fn batch(&self, v: &Values, wait: f64, smallest: f64, largest: f64) -> f64 {
+    /// Returns the size of a batch that waits this many seconds for the smallest size. It grows until an instance for each
+    /// partition suffices.
+    pub(crate) fn batch(&self, v: &Values, wait: f64, smallest: f64, largest: f64) -> f64 {
         let per_second = self.events / self.partitions;
         let waiting = (per_second * wait).min(smallest);
-        waiting.max(per_second * v.get("operation_ms") / 1e3).clamp(1.0, largest)
+        let each = v.get("host_event_us") + v.get("event_cpu_us") + v.get("operation_cpu_us");
+        let spare = self.partitions * v.get("core_share") * 1e6 - self.events * each;
+        let keeping_up = if spare > 0.0 { self.events * v.get("host_batch_us") / spare } else { largest };
+        waiting.max(per_second * v.get("operation_ms") / 1e3).max(keeping_up).clamp(1.0, largest)
     }
 
-    /// Returns instances, and reads per second.
+    /// Returns instances, and reads per second, as shipped.
     fn instances(&self, v: &Values) -> (f64, f64) {
+        self.instances_with(v, self.batch(v, v.get("wait_s"), v.get("smallest_batch"), v.get("largest_batch")))
+    }
+
+    /// Returns instances, and reads per second, with batches of this size.
+    pub(crate) fn instances_with(&self, v: &Values, batch: f64) -> (f64, f64) {
         let with_reads = |reads| {
             let operations = self.events + reads;
-            let batch = self.batch(v, v.get("wait_s"), v.get("smallest_batch"), v.get("largest_batch"));
             let cpu = self.events * cpu_without_operations(v, batch) + operations * v.get("operation_cpu_us");
             up(cpu / 1e6 / v.get("core_share")).clamp(1.0, self.partitions)
         };
@@ -98,7 +108,7 @@ impl Fleet {
     }
 
     /// Returns the required RU/s, and the autoscale maximum.
-    fn request_units(&self, v: &Values) -> (f64, f64) {
+    pub(crate) fn request_units(&self, v: &Values) -> (f64, f64) {
         let (_, reads) = self.instances(v);
         let need = self.events * v.get("write_ru") + reads * v.get("read_ru");
         (need, (up(need * v.get("headroom") / 1000.0) * 1000.0).max(v.get("autoscale_min")))
@@ -111,7 +121,7 @@ fn cpu_without_operations(v: &Values, batch: f64) -> f64 {
 }
 
 /// Returns the expected number of different devices, of n, in a number of events.
-fn different(n: f64, events: f64) -> f64 {
+pub(crate) fn different(n: f64, events: f64) -> f64 {
     if n > 1.0 { (n * (1.0 - (1.0 - 1.0 / n).powf(events))).min(events) } else { 1.0 }
 }
 
@@ -204,14 +214,11 @@ fn check_wait(v: &Values) {
         let documents = different(fleet.devices / fleet.partitions, batch);
         let writes = fleet.events * documents / batch;
         let batches = fleet.events / batch;
-        let logs = v.get("log_bytes") / 1e9 * v.get("log_price");
-        let price = (v.get("execution_price") + v.get("checkpoint_price")) / 1e6 + logs;
         vec![
             ("batch", figure(batch)),
             ("writes per event", figure(documents / batch)),
             ("writes/s", figure(writes)),
             ("batches/s", figure(batches)),
-            ("$ a month", figure(batches * MONTH * price)),
         ]
     });
 }
@@ -253,7 +260,7 @@ fn check_iot_hub(v: &Values) {
 }
 
 /// Seconds of a month of 730 hours.
-const MONTH: f64 = 730.0 * 3600.0;
+pub(crate) const MONTH: f64 = 730.0 * 3600.0;
 
 fn check_sessions(v: &Values) {
     check("Service Bus sessions", &["devices", "every, s"], |cell| {
@@ -291,6 +298,7 @@ fn every_figure_follows_from_the_values_and_every_value_is_used() {
     check_outage(v);
     check_iot_hub(v);
     check_sessions(v);
+    assert_eq!(Expected::new(v).faults(COSTS), [""; 0]);
     assert_eq!(v.unused(), Vec::<&str>::new(), "no table uses these values");
 }
 
@@ -312,6 +320,11 @@ fn the_values_of_the_app_are_its_defaults() {
     assert_eq!(Some(v.get("smallest_batch")), event_hubs["minEventBatchSize"].as_f64());
     assert_eq!(event_hubs["maxWaitTime"], format!("00:00:0{}", v.get("wait_s")));
     assert_eq!(event_hubs["prefetchCount"].as_f64(), Some(2.0 * v.get("largest_batch")));
+    assert_eq!(event_hubs["batchCheckpointFrequency"], 1);
+    let samples = &host["logging"]["applicationInsights"]["samplingSettings"]["maxTelemetryItemsPerSecond"];
+    assert_eq!(Some(v.get("samples_s")), samples.as_f64());
+    assert_eq!(default("instanceMemoryMB"), Some(bicep::Value::Number(2048)));
+    assert_eq!(figure(v.get("instance_gb")), "2");
     let sessions = &host["extensions"]["serviceBus"];
     assert_eq!(Some(v.get("sessions_at_a_time")), sessions["maxConcurrentSessions"].as_f64());
     assert_eq!(sessions["sessionIdleTimeout"], format!("00:00:0{}", v.get("session_idle_s")));
@@ -323,29 +336,10 @@ fn the_values_of_the_app_are_its_defaults() {
 }
 
 #[test]
-fn the_costs_page_has_the_price_of_batches() {
-    let v = Values::read();
-    let log = v.get("log_bytes") / 1e3 * v.get("log_price");
-    let million = v.get("execution_price") + v.get("checkpoint_price") + log;
-    let wait = table("The wait");
-    let words = format!(
-        "A million cost ${million:.2}: ${:.2} executions, ${:.2} checkpoints, ${log:.2} records. 100 events/s are [{} batches a \
-         second](capacity.md#the-wait), ${} a month; without the wait ${}.",
-        v.get("execution_price"),
-        v.get("checkpoint_price"),
-        wait[1]["batches/s"],
-        wait[1]["$ a month"],
-        wait[0]["$ a month"],
-    );
-    let costs = COSTS.split_whitespace().collect::<Vec<_>>().join(" ");
-    assert!(costs.contains(&words), "{words}");
-}
-
-#[test]
 fn the_handler_can_start_with_every_proposed_batch_size() {
     let host = serde_json::from_str::<Value>(HOST_JSON).expect("host.json");
     assert_eq!(host["functionTimeout"], "00:05:00");
-    for row in table("The wait") {
+    for row in CAPACITY.table("The wait") {
         let seconds = 60.0 + 0.02 * number(row["largest batch"]);
         assert!(seconds < 300.0, "{seconds} s in {row:?}");
     }

@@ -3,8 +3,10 @@
 mod azd;
 mod capacity;
 mod github;
+mod costs;
 mod infra;
 mod package;
+mod page;
 mod pipeline;
 mod schemas;
 mod threat_model;

@@ -3,9 +3,9 @@
 use std::fs;
 
 use devicestate_test_support::record_schema::read_record;
-use serde_json::Value;
+use serde_json::{Value, json};
 
-use crate::support::{Workspace, assert_adds_up, count};
+use crate::support::{Workspace, assert_adds_up, count, function_app};
 
 /// Returns the rows of a table.
 fn rows(workspace: &Workspace, table: &str) -> Vec<Value> {
@@ -31,6 +31,14 @@ fn sum(values: impl Iterator<Item = Value>) -> u64 {
     values.map(|value| value.as_u64().expect("a count")).sum()
 }
 
+/// Returns the host's own lines about invocations of the event hub's function.
+fn rows_of_invocations(workspace: &Workspace) -> Vec<String> {
+    let rows = rows(workspace, "AppTraces").into_iter();
+    rows.filter(|row| row["Properties"]["Category"] == "Function.RawTelemetryFunction")
+        .map(|row| format!("{} {}", row["SeverityLevel"], row["Message"].as_str().expect("a text")))
+        .collect()
+}
+
 fn run(workspace: &Workspace, arguments: &[&str]) -> Value {
     let telemetry = workspace.path("telemetry.jsonl").display().to_string();
     workspace.run(&[&["--telemetry", telemetry.as_str()], arguments].concat())
@@ -51,6 +59,7 @@ fn every_record_is_a_row_and_the_metrics_add_up_to_the_received_events() {
     let (record, row) = &batches[0];
     assert_eq!((&row["OperationId"], &row["SeverityLevel"]), (&record["invocationId"], &1.into()));
     assert_eq!(row["Properties"]["Category"], "Function.RawTelemetryFunction.User");
+    assert_eq!(rows_of_invocations(&workspace), Vec::<String>::new(), "host.json drops them");
     let incoming = rows(&workspace, "AzureMetrics").into_iter().filter(|row| row["MetricName"] == "IncomingMessages");
     assert_eq!(sum(incoming.map(|row| row["Total"].clone())), count(&report, "received"));
 }
@@ -74,6 +83,51 @@ fn a_failed_attempt_is_in_the_rows_of_the_handlers_console_and_of_the_warnings()
             |(batch, _): &(Value, Value)| batch["invocationId"] == record["invocationId"] && batch["attempt"] == 2;
         assert!(records(&workspace, "batch").iter().any(is_second_attempt), "the batch was repeated: {record}");
     }
+}
+
+#[test]
+fn a_failed_invocation_is_a_row_of_the_host_also_with_the_shipped_log_levels() {
+    let workspace = Workspace::new();
+    let telemetry = workspace.path("telemetry.jsonl").display().to_string();
+    let mut local = workspace.local(&["--devices", "2", "--events", "20", "--telemetry", &telemetry]);
+    let report = crate::support::report(&local.env("RetryDrillDevice", "drone-00001").output().expect("the binary"), 0);
+    let failed = rows_of_invocations(&workspace);
+    assert_eq!(failed.len() as u64, count(&report, "failedAttempts"));
+    let is_error = |row: &String| row.starts_with("3 Executed 'Functions.RawTelemetryFunction' (Failed, Id=");
+    assert!(!failed.is_empty() && failed.iter().all(is_error), "{failed:?}");
+}
+
+/// Runs an app with these log levels. Returns the report, and the warnings.
+fn run_with_log_levels(workspace: &Workspace, levels: &Value) -> (Value, String) {
+    let root = function_app(workspace, |host, _| host["logging"]["logLevel"] = levels.clone());
+    let telemetry = workspace.path("telemetry.jsonl").display().to_string();
+    let mut local = workspace.local(&["--devices", "3", "--telemetry", &telemetry, "--app-root"]);
+    let output = local.arg(root).output().expect("the binary");
+    (crate::support::report(&output, 0), String::from_utf8_lossy(&output.stderr).into_owned())
+}
+
+#[test]
+fn without_log_levels_the_host_writes_rows_about_each_invocation() {
+    let workspace = Workspace::new();
+    let (report, _) = run_with_log_levels(&workspace, &json!({}));
+    let rows = rows_of_invocations(&workspace);
+    let starting_with = |text| rows.iter().filter(|row| row.starts_with(text)).count() as u64;
+    assert_eq!(starting_with("1 Executing 'Functions.RawTelemetryFunction' (Reason="), count(&report, "batches"));
+    assert_eq!(starting_with("1 Executed 'Functions.RawTelemetryFunction' (Succeeded, Id="), count(&report, "batches"));
+    assert_eq!(records(&workspace, "batch").len() as u64, count(&report, "batches"));
+}
+
+#[test]
+fn a_log_level_that_drops_the_records_leaves_no_rows_and_is_a_warning() {
+    let workspace = Workspace::new();
+    let (report, errors) = run_with_log_levels(&workspace, &json!({"Function": "Warning"}));
+    assert!(count(&report, "batches") > 0);
+    assert_eq!(records(&workspace, "batch").len() + records(&workspace, "deadLetterQueue").len(), 0);
+    assert_eq!(records(&workspace, "start").len(), 1, "the handler's console has another category");
+    assert!(
+        errors.contains("does not log the records in Function.") && errors.contains("RawTelemetryFunction.User"),
+        "{errors}"
+    );
 }
 
 #[test]

@@ -8,7 +8,9 @@ mod bindings;
 mod function_file;
 mod host_json;
 mod json;
+mod log_levels;
 mod overrides;
+mod sampling;
 
 use std::{
     fs, io,
@@ -27,6 +29,7 @@ pub use bindings::{
 pub use host_json::{
     CustomHandler, Description, EventHubs, Extensions, HostJson, Http, MessageEncoding, Queues, ServiceBus,
 };
+pub use log_levels::{CONSOLE, LogLevel, LogLevels, user_category};
 pub use overrides::apply_overrides;
 
 /// A function app: its folder, its `host.json` and the functions that this handler serves.
@@ -42,8 +45,8 @@ pub struct FunctionApp {
     pub timers: Vec<TimerFunction>,
     /// The functions with an HTTP trigger, by name.
     pub http: Vec<HttpFunction>,
-    /// Why functions are not served, and what the host would lose or change of the enabled functions' events: one line for each
-    /// reason.
+    /// Why functions are not served, and what the host would lose or change of the enabled functions' events and records: one
+    /// line for each reason.
     pub warnings: Vec<String>,
     /// Why one of the functions must not receive events.
     refusal: Option<FunctionAppError>,
@@ -118,12 +121,13 @@ impl FunctionApp {
     /// Returns a [`FunctionAppError`] that names the file or folder.
     pub fn load(root: &Path, settings: &Settings) -> Result<Self, FunctionAppError> {
         let host_path = root.join("host.json");
-        let host = any_case::from_value(read_json(&host_path)?)
+        let host: HostJson = any_case::from_value(read_json(&host_path)?)
             .map_err(|error| FunctionAppError::Invalid { path: host_path, reason: error.to_string() })?;
         let unreadable = |error| FunctionAppError::Unreadable { path: root.to_owned(), error };
         let (mut functions, mut timers, mut http) = (Vec::new(), Vec::new(), Vec::new());
         let mut warnings = Vec::new();
         let (mut skipped, mut refusal) = (Vec::new(), None);
+        let mut with_records = Vec::new();
         for entry in fs::read_dir(root).map_err(unreadable)? {
             let path = entry.map_err(unreadable)?.path().join("function.json");
             if !path.is_file() {
@@ -144,13 +148,17 @@ impl FunctionApp {
                     Some(error) if is_disabled => skipped.push(error),
                     refused => {
                         if !is_disabled {
+                            with_records.push(function.name.clone());
                             warnings.extend(file.warnings(&function));
                         }
                         refusal = refusal.or(refused);
                         functions.push(*function);
                     }
                 },
-                Ok(Some(Served::Timer(timer))) => timers.push(timer),
+                Ok(Some(Served::Timer(timer))) => {
+                    with_records.extend((!is_disabled).then(|| timer.name.clone()));
+                    timers.push(timer);
+                }
                 Ok(Some(Served::Http(function))) => {
                     warnings.extend(file.http_warning(&function).filter(|_| !is_disabled));
                     http.push(function);
@@ -162,6 +170,9 @@ impl FunctionApp {
         if functions.is_empty() {
             return Err(skipped.pop().unwrap_or_else(|| FunctionAppError::NoFunction(root.to_owned())));
         }
+        with_records.sort();
+        warnings.extend(LogLevels::new(&host.logging, settings).warning(&with_records));
+        warnings.extend(sampling::warning(&host.logging, settings));
         functions.sort_by(|a, b| a.name.cmp(&b.name));
         timers.sort_by(|a, b| a.name.cmp(&b.name));
         http.sort_by(|a: &HttpFunction, b| a.name.cmp(&b.name));

@@ -88,6 +88,14 @@ impl Settings {
         self.values.keys().any(|key| key.strip_prefix(name).is_some_and(|rest| rest.starts_with("__")))
     }
 
+    /// Returns the settings whose names begin with this prefix, in any letter case as in .NET: what follows it, and their values.
+    pub fn after_prefix(&self, prefix: &str) -> impl Iterator<Item = (&str, &str)> {
+        self.values.iter().filter_map(move |(name, value)| {
+            let (beginning, rest) = name.split_at_checked(prefix.len())?;
+            beginning.eq_ignore_ascii_case(prefix).then_some((rest, value.as_str()))
+        })
+    }
+
     /// Sets or replaces a setting.
     pub fn set(&mut self, name: impl Into<String>, value: impl Into<String>) {
         self.values.insert(name.into(), value.into());

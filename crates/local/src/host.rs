@@ -96,7 +96,12 @@ impl Host {
         invocation_id: &str,
         request: impl FnOnce() -> Result<String, String>,
     ) -> Result<Accepted, Failure> {
-        let failed = match self.attempt(endpoint, invocation_id, request).await {
+        let Instance { name, function, monitor, .. } = &*self.instance;
+        monitor.write_started(name, &function.name, invocation_id);
+        let started = Instant::now();
+        let result = self.attempt(endpoint, invocation_id, request).await;
+        monitor.write_ended(name, &function.name, invocation_id, result.is_ok(), started.elapsed());
+        let failed = match result {
             Ok(accepted) => return Ok(accepted),
             Err(reason) => reason,
         };

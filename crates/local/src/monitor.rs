@@ -1,25 +1,22 @@
 //! A run's telemetry as Azure Monitor would store it: rows of its tables, one JSON object per line. `AppTraces` has the lines
-//! that the host logs, `AzureMetrics` the metrics of the hub or the queue. `scripts/alerts` runs the saved queries and alerts of
-//! `infra/` over these rows.
+//! that the host logs at the log levels of `host.json`, `AzureMetrics` the metrics of the hub or the queue. `scripts/alerts` runs
+//! the saved queries and alerts of `infra/` over these rows.
 
 use std::{
     fs::{self, File},
     io::{self, BufRead as _, BufReader, Read as _, Write as _},
     path::Path,
     sync::{Mutex, PoisonError},
+    time::Duration,
 };
 
 use devicestate_engine::{
     clock::{Clock as _, System},
+    function_app::{CONSOLE, LogLevel, LogLevels, user_category},
     text::{error_message, iso8601},
 };
 use devicestate_terminal::print_message;
 use serde_json::{Value, json};
-
-/// Severity levels, as Application Insights numbers them.
-const INFORMATION: u8 = 1;
-const WARNING: u8 = 2;
-const ERROR: u8 = 3;
 
 /// An output stream of a process.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -34,6 +31,7 @@ pub(super) enum OutputStream {
 #[derive(Debug)]
 pub(super) struct Monitor {
     rows: Option<Mutex<File>>,
+    levels: LogLevels,
     /// Whether to copy the handlers' log, with the `Logs` of replies, to standard error.
     verbose: bool,
 }
@@ -44,9 +42,9 @@ impl Monitor {
     /// # Errors
     ///
     /// The system's error, or the file has something else than the rows of a run.
-    pub(super) fn new(path: Option<&Path>, verbose: bool) -> io::Result<Self> {
+    pub(super) fn new(path: Option<&Path>, levels: LogLevels, verbose: bool) -> io::Result<Self> {
         let rows = path.map(create).transpose()?.map(Mutex::new);
-        Ok(Self { rows, verbose })
+        Ok(Self { rows, levels, verbose })
     }
 
     /// Writes a line of a handler's output.
@@ -55,11 +53,11 @@ impl Monitor {
             print_message(line);
         }
         let level = match output {
-            OutputStream::Standard => INFORMATION,
-            OutputStream::Error if line.to_ascii_lowercase().contains("warn") => WARNING,
-            OutputStream::Error => ERROR,
+            OutputStream::Standard => LogLevel::Information,
+            OutputStream::Error if line.to_ascii_lowercase().contains("warn") => LogLevel::Warning,
+            OutputStream::Error => LogLevel::Error,
         };
-        self.write_trace(instance, level, line, "", "Host.Function.Console");
+        self.write_trace(instance, level, line, "", CONSOLE);
     }
 
     /// Writes the `Logs` of a reply.
@@ -68,11 +66,36 @@ impl Monitor {
             if self.verbose {
                 print_message(line);
             }
-            self.write_trace(instance, INFORMATION, line, invocation_id, &format!("Function.{function}.User"));
+            self.write_trace(instance, LogLevel::Information, line, invocation_id, &user_category(function));
         }
     }
 
-    fn write_trace(&self, instance: &str, level: u8, message: &str, invocation_id: &str, category: &str) {
+    /// Writes the host's own line about the beginning of an invocation. Its second one, about the trigger, is not written.
+    pub(super) fn write_started(&self, instance: &str, function: &str, invocation_id: &str) {
+        let line = format!("Executing 'Functions.{function}' (Reason='(null)', Id={invocation_id})");
+        self.write_trace(instance, LogLevel::Information, &line, invocation_id, &format!("Function.{function}"));
+    }
+
+    /// Writes the host's own line about the end of an invocation.
+    pub(super) fn write_ended(
+        &self,
+        instance: &str,
+        function: &str,
+        invocation_id: &str,
+        has_succeeded: bool,
+        duration: Duration,
+    ) {
+        let (level, status) =
+            if has_succeeded { (LogLevel::Information, "Succeeded") } else { (LogLevel::Error, "Failed") };
+        let milliseconds = duration.as_millis();
+        let line = format!("Executed 'Functions.{function}' ({status}, Id={invocation_id}, Duration={milliseconds}ms)");
+        self.write_trace(instance, level, &line, invocation_id, &format!("Function.{function}"));
+    }
+
+    fn write_trace(&self, instance: &str, level: LogLevel, message: &str, invocation_id: &str, category: &str) {
+        if self.rows.is_none() || level < self.levels.minimum(category) {
+            return;
+        }
         let mut properties = json!({ "Category": category });
         if !invocation_id.is_empty() {
             properties["InvocationId"] = invocation_id.into();
@@ -81,7 +104,7 @@ impl Monitor {
             "Type": "AppTraces",
             "TimeGenerated": iso8601(System.now_ms()),
             "Message": message,
-            "SeverityLevel": level,
+            "SeverityLevel": severity(level),
             "OperationId": invocation_id,
             "AppRoleInstance": instance,
             "Properties": properties,
@@ -117,6 +140,17 @@ impl Monitor {
                 ));
             }
         }
+    }
+}
+
+/// Returns a level's number in Application Insights.
+fn severity(level: LogLevel) -> u8 {
+    match level {
+        LogLevel::Trace | LogLevel::Debug => 0,
+        LogLevel::Information => 1,
+        LogLevel::Warning => 2,
+        LogLevel::Error => 3,
+        LogLevel::Critical | LogLevel::None => 4,
     }
 }
 

@@ -9,7 +9,7 @@ use std::{
 use devicestate_engine::{
     batch::Source,
     clock::{Clock, System},
-    function_app::{Cardinality, EventHubs, Function, FunctionApp, Trigger, apply_overrides},
+    function_app::{Cardinality, EventHubs, Function, FunctionApp, LogLevels, Trigger, apply_overrides},
     processor::{InspectedRecord, inspect},
     settings::Settings,
     text::error_message,
@@ -99,7 +99,8 @@ impl Setup {
             path: path.map(Path::to_owned).unwrap_or_default(),
             reason: error_message(&error),
         };
-        let monitor = Monitor::new(path, options.verbose).map(Arc::new).map_err(failed)?;
+        let levels = LogLevels::new(&app.host.logging, &settings);
+        let monitor = Monitor::new(path, levels, options.verbose).map(Arc::new).map_err(failed)?;
         Ok(Self { app, settings, telemetry, documents, state, function, monitor, _folder: folder })
     }
 

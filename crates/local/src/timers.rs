@@ -13,7 +13,7 @@ use devicestate_engine::{
 use devicestate_terminal::{interrupt::Shutdown, print_message};
 use tokio::{
     sync::watch,
-    time::{sleep, timeout},
+    time::{Instant, sleep, timeout},
 };
 
 use super::{
@@ -111,17 +111,26 @@ fn start_handler(instance: &Instance) -> Result<Process, String> {
 
 /// Invokes a timer function once. Timers have no retry policy.
 async fn invoke_timer(instance: &Instance, timer: &TimerFunction, port: u16) -> Result<(), String> {
+    let Instance { name, monitor, .. } = instance;
+    let invocation_id = uuid::Uuid::new_v4().to_string();
+    monitor.write_started(name, &timer.name, &invocation_id);
+    let started = Instant::now();
+    let result = attempt(instance, timer, &invocation_id, port).await;
+    monitor.write_ended(name, &timer.name, &invocation_id, result.is_ok(), started.elapsed());
+    result
+}
+
+async fn attempt(instance: &Instance, timer: &TimerFunction, invocation_id: &str, port: u16) -> Result<(), String> {
     let Instance { name, host, statistics, monitor, .. } = instance;
     let limit = host.function_timeout.unwrap_or(Duration::MAX);
-    let invocation_id = uuid::Uuid::new_v4().to_string();
     let endpoint = Endpoint::new(port, &timer.name);
-    let response = timeout(limit, endpoint.post(&invocation_id, envelope::timer_request(timer, System.now_ms()))).await;
+    let response = timeout(limit, endpoint.post(invocation_id, envelope::timer_request(timer, System.now_ms()))).await;
     let too_long = |_| format!("the handler did not answer within functionTimeout ({limit:?})");
     let HttpResponse { status, content_type, body } = response.map_err(too_long)??;
     // A timer function has no output binding.
     match reply::read(status, content_type.as_deref(), &body, "") {
         Ok(accepted) => {
-            monitor.write_logs(name, &timer.name, &invocation_id, &accepted.logs);
+            monitor.write_logs(name, &timer.name, invocation_id, &accepted.logs);
             statistics.record_logs(&accepted.logs);
             Ok(())
         }

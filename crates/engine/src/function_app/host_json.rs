@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use serde::{Deserialize, Deserializer, de::Error as _};
+use serde_json::Value;
 
 use crate::timespan;
 
@@ -18,6 +19,9 @@ pub struct HostJson {
     /// Settings of the binding extensions.
     #[serde(default)]
     pub extensions: Extensions,
+    /// The host's log, for [`LogLevels`](super::LogLevels).
+    #[serde(default)]
+    pub logging: Value,
 }
 
 /// `customHandler` of `host.json`.

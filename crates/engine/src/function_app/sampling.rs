@@ -1,0 +1,71 @@
+//! Whether the host samples its log: records that are missing make counts wrong.
+
+use serde_json::Value;
+
+use super::log_levels::{member_object, overridden};
+use crate::settings::Settings;
+
+/// The app settings that override `samplingSettings` of `host.json`.
+const OVERRIDE: &str = "AzureFunctionsJobHost__logging__applicationInsights__samplingSettings__";
+
+/// Returns a warning if `logging` of `host.json`, or a setting, lets the host sample the records. It samples by default.
+pub(super) fn warning(logging: &Value, settings: &Settings) -> Option<String> {
+    let logging = logging.as_object().cloned().unwrap_or_default();
+    let insights = member_object(&logging, "applicationInsights");
+    let sampling = overridden(member_object(&insights, "samplingSettings"), OVERRIDE, settings);
+    let text = |name: &str| {
+        let value = super::any_case::member(&sampling, name)?;
+        Some(value.as_str().map_or_else(|| value.to_string(), str::to_owned)).filter(|text| !text.is_empty())
+    };
+    let has_traces = |types: String| types.split(';').any(|kind| kind.trim().eq_ignore_ascii_case("Trace"));
+    let is_disabled = text("isEnabled").is_some_and(|value| value.eq_ignore_ascii_case("false"));
+    let is_excluded = text("excludedTypes").is_some_and(has_traces);
+    let is_not_included = text("includedTypes").is_some_and(|types| !has_traces(types));
+    (!is_disabled && !is_excluded && !is_not_included).then(|| {
+        "the host samples the records, so that alerts and saved queries miss some: set `\"excludedTypes\": \
+         \"Exception;Trace\"` in logging.applicationInsights.samplingSettings of host.json"
+            .to_owned()
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn is_sampled(sampling: &Value, settings: &Settings) -> bool {
+        warning(&json!({"applicationInsights": {"samplingSettings": sampling}}), settings).is_some()
+    }
+
+    #[test]
+    fn records_are_sampled_unless_traces_are_excluded() {
+        let none = Settings::default();
+        for logging in [Value::Null, json!({}), json!({"applicationInsights": {}})] {
+            assert!(warning(&logging, &none).is_some(), "{logging}");
+        }
+        for sampling in
+            [json!({"excludedTypes": "Request"}), json!({"includedTypes": "Request;trace"}), json!({"isEnabled": true})]
+        {
+            assert!(is_sampled(&sampling, &none), "{sampling}");
+        }
+        for sampling in [
+            json!({"ExcludedTypes": "Exception; trace"}),
+            json!({"includedTypes": "Request", "excludedTypes": ""}),
+            json!({"isEnabled": false}),
+            json!({"isEnabled": "False"}),
+        ] {
+            assert!(!is_sampled(&sampling, &none), "{sampling}");
+        }
+    }
+
+    #[test]
+    fn app_settings_override_the_file() {
+        let mut settings = Settings::default();
+        settings.set(format!("{OVERRIDE}isEnabled"), "false");
+        assert!(!is_sampled(&json!({"isEnabled": true}), &settings));
+        settings.set(format!("{OVERRIDE}isEnabled"), "true");
+        settings.set(format!("{OVERRIDE}excludedTypes"), "Request");
+        assert!(is_sampled(&json!({"isEnabled": false, "excludedTypes": "Trace"}), &settings));
+    }
+}
