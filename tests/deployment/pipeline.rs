@@ -3,6 +3,7 @@
 mod azure;
 mod deploying;
 mod host;
+mod pages;
 mod rewinding;
 mod smoke_test;
 mod steps;
