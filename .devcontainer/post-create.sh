@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# Installs what the image and its features lack. Runs once, when the container is created.
+# Installs what `azd up`, the scripts and a local run need, and the image and its features lack. Runs once, when the container is
+# created. The checks need more, which takes minutes: .ci/setup.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 

@@ -11,6 +11,13 @@ needs() {
   command -v "$1" >/dev/null || missing "the command $1 is missing" "$2"
 }
 
+# Sets CHROMIUM to the path of the browser.
+needs_chromium() {
+  CHROMIUM=$(command -v "${CHROMIUM:-chromium}" || command -v google-chrome) ||
+    missing "Chromium is missing" "it or Google Chrome, and set CHROMIUM if the command has another name"
+  export CHROMIUM
+}
+
 needs_node() {
   needs node "Node.js 18 or newer"
   needs npm "Node.js 18 or newer"

@@ -1,6 +1,7 @@
 //! The pipeline, and the scripts that its steps and operators run.
 
 mod azure;
+pub(crate) mod calls;
 mod deploying;
 mod host;
 mod pages;

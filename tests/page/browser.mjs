@@ -1,4 +1,4 @@
-// The browser of the tests: Debian's Chromium.
+// The browser of the tests: Chromium, or Chrome. scripts/test/page sets which.
 
 import assert from "node:assert/strict";
 import { createRequire } from "node:module";
@@ -18,7 +18,7 @@ let browser;
 export function withBrowser() {
   before(async () => {
     const { chromium } = installed("playwright-core");
-    browser = await chromium.launch({ executablePath: "/usr/bin/chromium", args: ["--no-sandbox"] });
+    browser = await chromium.launch({ executablePath: process.env.CHROMIUM ?? "/usr/bin/chromium", args: ["--no-sandbox"] });
   });
   after(() => browser.close());
 }

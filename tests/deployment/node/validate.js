@@ -1,14 +1,14 @@
-// Validates the JSON document on standard input against a published schema, and prints one line per error. Argument: the
-// schema's path below schemas/json of the package schemastore.
+// Validates documents against a published schema, and prints the errors of each, a line per error, as a JSON array. Argument: the
+// schema's path below schemas/json of the package schemastore. Standard input: a JSON array of the documents.
 "use strict";
 
 const { readFileSync } = require("node:fs");
 const { dirname, join } = require("node:path");
 
 const VALIDATORS = {
-  "http://json-schema.org/draft-04/schema#": "ajv-draft-04",
-  "http://json-schema.org/draft-07/schema#": "ajv",
-  "http://json-schema.org/draft/2019-09/schema#": "ajv/dist/2019",
+  "http://json-schema.org/draft-04/schema": "ajv-draft-04",
+  "http://json-schema.org/draft-07/schema": "ajv",
+  "http://json-schema.org/draft/2019-09/schema": "ajv/dist/2019",
 };
 
 /** Returns a schema without members that validators reject: the draft's address, and `id` in drafts with `$id`. */
@@ -20,10 +20,12 @@ function normalize({ $schema, ...schema }) {
 const schemas = join(dirname(require.resolve("schemastore/package.json")), "schemas", "json");
 const schema = JSON.parse(readFileSync(join(schemas, process.argv[2]), "utf8"));
 // Not strict, because the schemas are external.
-const Validator = require(VALIDATORS[schema.$schema]).default;
+const Validator = require(VALIDATORS[schema.$schema.replace(/#$/, "")]).default;
 const validator = new Validator({ strict: false, unicodeRegExp: false, allErrors: true, validateFormats: false });
 const isValid = validator.compile(normalize(schema));
-if (!isValid(JSON.parse(readFileSync(0, "utf8")))) {
-  const lines = isValid.errors.map((error) => `${error.instancePath || "/"}: ${error.message} ${JSON.stringify(error.params)}`);
-  console.log([...new Set(lines)].join("\n"));
-}
+const errors = JSON.parse(readFileSync(0, "utf8")).map((document) => {
+  if (isValid(document)) return "";
+  const lines = isValid.errors.map(({ instancePath, message, params }) => `${instancePath || "/"}: ${message} ${JSON.stringify(params)}`);
+  return [...new Set(lines)].join("\n");
+});
+process.stdout.write(JSON.stringify(errors));

@@ -6,7 +6,8 @@ use devicestate_test_support::root;
 
 use super::{
     azure::Azure,
-    steps::{call_errors, calls, file, used_outputs},
+    calls::{call_errors, calls, file},
+    steps::used_outputs,
 };
 use crate::infra::sources::{Sources, assert_detected, assert_no_faults};
 

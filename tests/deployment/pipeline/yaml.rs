@@ -1,7 +1,13 @@
 //! Evaluates `azure-pipelines.yml` like Azure Pipelines: inserts templates and evaluates expressions. An unsupported expression
 //! fails the tests.
 
-use std::{collections::BTreeMap, path::PathBuf, process::Command, sync::LazyLock};
+use std::{
+    collections::BTreeMap,
+    io::Write as _,
+    path::PathBuf,
+    process::{Command, Stdio},
+    sync::LazyLock,
+};
 
 use devicestate_test_support::{npm::install_packages, root};
 use serde_json::{Map, Value};
@@ -18,11 +24,23 @@ pub(crate) const THIS: &str = "this";
 static PACKAGES: LazyLock<PathBuf> = LazyLock::new(|| install_packages("tests/deployment/node"));
 
 /// Returns the command that runs a Node.js program of this folder.
-pub(crate) fn node(program: &str) -> Command {
+fn node(program: &str) -> Command {
     let mut node = Command::new("node");
     node.arg(root().join("tests/deployment/node").join(program));
     node.env("NODE_PATH", PACKAGES.join("node_modules"));
     node
+}
+
+/// Runs a Node.js program of this folder with JSON on its standard input, and returns the JSON on its standard output.
+pub(crate) fn run_node(program: &str, arguments: &[&str], input: &Value) -> Value {
+    let mut node = node(program);
+    let mut child = node.args(arguments).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().expect("Node.js");
+    let mut stdin = child.stdin.take().expect("a pipe");
+    stdin.write_all(input.to_string().as_bytes()).expect("the child reads");
+    drop(stdin);
+    let output = child.wait_with_output().expect("a child");
+    assert!(output.status.success(), "{program} fails");
+    serde_json::from_slice(&output.stdout).expect("JSON")
 }
 
 /// Reads a YAML or JSON file of this repository.
