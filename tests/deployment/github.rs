@@ -102,7 +102,7 @@ fn rule_errors(workflow: &Value) -> Vec<String> {
             // A major version, or a commit.
             let is_pinned = version.strip_prefix('v').is_some_and(|major| major.parse::<u32>().is_ok())
                 || version.len() == 40 && version.chars().all(|digit| digit.is_ascii_hexdigit());
-            let is_trusted = ["actions/", "Azure/", "azure/", "none"].iter().any(|known| owner.starts_with(known));
+            let is_trusted = ["actions/", "Azure/", "none"].iter().any(|known| owner.starts_with(known));
             if !is_pinned || !is_trusted {
                 errors.push(format!("{name} uses {action}"));
             }
