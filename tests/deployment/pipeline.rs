@@ -4,6 +4,7 @@ mod azure;
 pub(crate) mod calls;
 mod deploying;
 mod host;
+mod pages;
 mod rewinding;
 mod smoke_test;
 mod steps;

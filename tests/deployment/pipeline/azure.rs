@@ -91,10 +91,18 @@ impl Azure {
 
     /// Runs a script with environment variables.
     pub(super) fn run_with(&self, script: &str, arguments: &[&str], settings: &[(&str, &str)]) -> ScriptResult {
-        let root = root();
-        let fakes = root.join("tests/deployment/pipeline/fakes");
-        let mut command = Command::new(root.join("scripts").join(script));
-        command.args(arguments).current_dir(self.0.path()).env_clear().envs(settings.iter().copied());
+        let mut command = Command::new(root().join("scripts").join(script));
+        self.finish(command.args(arguments), settings)
+    }
+
+    /// Runs a shell script of this folder.
+    pub(super) fn shell(&self, script: &str) -> ScriptResult {
+        self.finish(Command::new(program("bash")).arg(script), &[])
+    }
+
+    fn finish(&self, command: &mut Command, settings: &[(&str, &str)]) -> ScriptResult {
+        let fakes = root().join("tests/deployment/pipeline/fakes");
+        command.current_dir(self.0.path()).env_clear().envs(settings.iter().copied());
         let path = env::join_paths([fakes, self.path("commands")]).expect("a PATH");
         command.env("PATH", path).env("FAKE", self.0.path());
         command.envs(env::var_os("LLVM_PROFILE_FILE").map(|file| ("LLVM_PROFILE_FILE", file)));
