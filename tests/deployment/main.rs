@@ -2,8 +2,8 @@
 
 mod azd;
 mod capacity;
-mod github;
 mod costs;
+mod github;
 mod infra;
 mod package;
 mod page;
