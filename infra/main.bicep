@@ -12,22 +12,26 @@ targetScope = 'resourceGroup'
 @maxLength(32)
 param environmentName string
 
-@description('The region of the resources.')
+@description('The region of the resources. It must have Flex Consumption: az functionapp list-flexconsumption-locations lists the regions.')
+@metadata({ azd: { type: 'location' } })
 param location string = resourceGroup().location
 
 @description('A second region, such as northeurope; empty for none. It gets an Event Hubs namespace, to which the producers\' alias can be failed over, a function app with its resources, and a replica of the documents, to which Cosmos DB fails over automatically. With eventSource iotHub, and with privateNetwork, it is only the replica of the documents. It cannot be removed later: docs/operate/failover.md lists what a deployment can no longer change.')
 param standbyLocation string = ''
 
-@description('Whether Event Hubs, the documents and the storage of the host are spread over the availability zones. Each region must have zones. It cannot be changed later: Cosmos DB and storage do not support it.')
+@description('Whether Event Hubs, the documents and the storage of the host are spread over the availability zones. Each region must have zones. It cannot be changed later: Cosmos DB and storage do not support it. For Event Hubs, false is as the service does it: it spreads namespaces by itself.')
 param zoneRedundant bool = true
+
+@description('Whether the documents are spread over the availability zones: by default like the rest. Set it to false if a busy region has no capacity for Cosmos DB accounts with zones. It cannot be changed later.')
+param zoneRedundantDocuments bool = zoneRedundant
 
 @description('Whether the resources are reached only through a virtual network, by private endpoints. Event Hubs, IoT Hub, storage and documents are then closed to the internet; producers and operators must connect through the network.')
 param privateNetwork bool = false
 
-@description('Object ids, in Microsoft Entra, of the users, groups and pipelines that may read the documents, repair dead letters (a replay writes the document) and query the logs.')
+@description('Object ids, in Microsoft Entra, of the users, groups and pipelines that may read the documents, repair dead letters (a replay writes the document) and query the logs. Empty: whoever deploys. A deployment only adds roles: those of persons who are no longer named remain.')
 param operatorPrincipalIds array = []
 
-@description('Object ids, in Microsoft Entra, of the identities that may send events to the hub. With IoT Hub, devices have identities of their own.')
+@description('Object ids, in Microsoft Entra, of the identities that may send events to the hub. Empty: whoever deploys. With IoT Hub, devices have identities of their own.')
 param senderPrincipalIds array = []
 
 // Stream.
@@ -51,7 +55,7 @@ param retentionHours int = 168
 @maxValue(40)
 param throughputUnits int = 1
 
-@description('The maximum throughput units of auto-inflate.')
+@description('The maximum throughput units of auto-inflate. If it is not greater than throughputUnits, there is no auto-inflate.')
 @minValue(1)
 @maxValue(40)
 param maximumThroughputUnits int = 10
@@ -60,13 +64,16 @@ param maximumThroughputUnits int = 10
 @allowed(['S1', 'S2', 'S3'])
 param iotHubSku string = 'S1'
 
-@description('With eventSource iotHub: the number of units.')
+@description('With eventSource iotHub: the number of units; with S3 at most 10.')
 @minValue(1)
 @maxValue(200)
 param iotHubUnits int = 1
 
 @description('Whether there is also a Service Bus queue with a session per device, and the function that reads it. With privateNetwork it needs the tier Premium, about 677 US dollars per month. docs/operate/sessions.md describes when it is useful.')
 param sessions bool = false
+
+@description('With sessions: whether the function app is Azure Service Bus Data Owner of the queue, besides Receiver. Only then the platform knows the length of the queue; otherwise it adds instances one at a time, if at all. The role may also change and delete the queue.')
+param sessionQueueOwner bool = true
 
 // Documents.
 
@@ -85,14 +92,14 @@ param deadLetterRedundancy string = 'Standard_RAGRS'
 
 // Function app.
 
-@description('Memory of an instance, in MB.')
+@description('Memory of an instance, in MB. An earlier API version rejected 512; no deployment has verified it with this one.')
 @allowed([512, 2048, 4096])
 param instanceMemoryMB int = 2048
 
-@description('Whether the instances are spread over the availability zones. The platform then keeps two of them always ready, which is billed. Only some regions support it: az functionapp list-flexconsumption-locations --zone-redundant=true.')
+@description('Whether the instances are spread over the availability zones. The platform then keeps two of them always ready, and billed, for each function that it scales by itself; all HTTP functions are one. Only some regions support it: az functionapp list-flexconsumption-locations --zone-redundant=true.')
 param zoneRedundantInstances bool = false
 
-@description('The maximum number of instances. More instances than the hub has partitions stay idle.')
+@description('The maximum number of instances on demand, for each function that the platform scales by itself: with sessions up to twice as many in all. More instances than the hub has partitions stay idle.')
 @minValue(1)
 @maxValue(1000)
 param maximumInstanceCount int = 40
@@ -160,7 +167,8 @@ param retryDrillDevice string = ''
 @maxValue(730)
 param logRetentionDays int = 30
 
-@description('The maximum GB of logs per day; further logs of the day are dropped. -1 for no limit.')
+@description('The maximum GB of logs per day; further logs of the day are dropped, and so are the metrics of the hub: the alerts of the logs see nothing until the next day. -1 for no limit.')
+@minValue(-1)
 param logDailyQuotaGB int = -1
 
 @description('Mail addresses that are notified when an alert fires and when it is resolved. Without any, alerts are visible only in the portal.')
@@ -193,6 +201,19 @@ var isAppPrivate = privateFunctionApp && !privateNetwork
   ? fail('privateFunctionApp must be false without privateNetwork: the function app would be unreachable.')
   : privateFunctionApp
 var nothing = ''
+
+// An id that is named twice would be two role assignments of one name.
+var whoeverDeploys = deployer().objectId
+var operators = empty(operatorPrincipalIds) ? [whoeverDeploys] : union(operatorPrincipalIds, [])
+var senders = empty(senderPrincipalIds) ? [whoeverDeploys] : union(senderPrincipalIds, [])
+
+// For fail(): what Azure would reject in the middle of a deployment, and in other words.
+var notObjectIds = filter(concat(operatorPrincipalIds, senderPrincipalIds), id => length(id) != 36)
+var invalidPaths = filter(
+  cosmosIndexedPaths,
+  path => !startsWith(path, '/') || !(endsWith(path, '/?') || endsWith(path, '/*'))
+)
+var isOneRegion = toLower(replace(standbyLocation, ' ', '')) == toLower(replace(location, ' ', ''))
 
 // The private DNS zones of two networks have the same names, which must be unique in a resource group.
 var hasTwoStreams = !empty(standbyLocation) && !usesIotHub && !privateNetwork
@@ -265,9 +286,11 @@ module iotHub 'modules/iot-hub.bicep' = if (usesIotHub) {
     partitionCount: partitionCount
     retentionDays: retentionHours / 24
     sku: iotHubSku
-    units: iotHubUnits
+    units: iotHubSku == 'S3' && iotHubUnits > 10
+      ? fail('iotHubUnits must be at most 10 with iotHubSku S3.')
+      : iotHubUnits
     handlerPrincipalId: identities[0].properties.principalId
-    operatorPrincipalIds: operatorPrincipalIds
+    operatorPrincipalIds: operators
     endpointSubnetId: network.?outputs.endpointSubnetId ?? nothing
     iotHubZoneIds: network.?outputs.iotHubZoneIds ?? []
     vaultZoneId: network.?outputs.vaultZoneId ?? nothing
@@ -280,12 +303,18 @@ module documents 'modules/documents.bicep' = {
     name: 'cosmos-devicestate-${firstToken}'
     location: location
     tags: tags
-    maximumThroughput: cosmosMaximumThroughput
-    standbyLocation: standbyLocation
-    indexedPaths: cosmosIndexedPaths
-    zoneRedundant: zoneRedundant
+    maximumThroughput: cosmosMaximumThroughput % 1000 == 0
+      ? cosmosMaximumThroughput
+      : fail('cosmosMaximumThroughput must be a multiple of 1000.')
+    standbyLocation: isOneRegion ? fail('standbyLocation must be another region than location.') : standbyLocation
+    indexedPaths: empty(invalidPaths)
+      ? cosmosIndexedPaths
+      : fail('Each of cosmosIndexedPaths must begin with / and end with /? or /*, such as /Battery/?.')
+    zoneRedundant: zoneRedundantDocuments
     handlerPrincipalIds: [for index in range(0, length(regions)): identities[index].properties.principalId]
-    operatorPrincipalIds: operatorPrincipalIds
+    operatorPrincipalIds: empty(notObjectIds)
+      ? operators
+      : fail('operatorPrincipalIds and senderPrincipalIds must be object ids. For yourself: az ad signed-in-user show.')
     endpointSubnetId: network.?outputs.endpointSubnetId ?? nothing
     dnsZoneId: network.?outputs.cosmosZoneId ?? nothing
     deleteLock: deleteLocks
@@ -313,8 +342,8 @@ module region 'modules/region.bicep' = [
       identityId: identities[index].id
       principalId: identities[index].properties.principalId
       clientId: identities[index].properties.clientId
-      operatorPrincipalIds: operatorPrincipalIds
-      senderPrincipalIds: senderPrincipalIds
+      operatorPrincipalIds: operators
+      senderPrincipalIds: senders
       zoneRedundant: zoneRedundant
       withEventHubs: !usesIotHub
       namespace: place.namespace
@@ -328,11 +357,14 @@ module region 'modules/region.bicep' = [
       throughputUnits: throughputUnits
       maximumThroughputUnits: maximumThroughputUnits
       withSessions: sessions
+      ownsSessionQueue: sessionQueueOwner
       sessionQueueName: sessionQueueName
       deadLetterRedundancy: deadLetterRedundancy
       instanceMemoryMB: instanceMemoryMB
       maximumInstanceCount: maximumInstanceCount
-      alwaysReadyInstances: alwaysReadyInstances
+      alwaysReadyInstances: zoneRedundantInstances && alwaysReadyInstances == 1
+        ? fail('alwaysReadyInstances must be 0, or at least 2, with zoneRedundantInstances.')
+        : alwaysReadyInstances
       zoneRedundantInstances: zoneRedundantInstances
       logRetentionDays: logRetentionDays
       logDailyQuotaGB: logDailyQuotaGB
@@ -395,11 +427,17 @@ module pairing 'modules/pairing.bicep' = if (hasTwoStreams && !isPaired) {
   dependsOn: [region]
 }
 
-// Names for azd's environment and for scripts/.
+// Names for azd's environment and for scripts/. Nothing here reads location, tenant and Application Insights: other tools
+// expect them in azd's environment.
 output AZURE_RESOURCE_GROUP string = resourceGroup().name
+output AZURE_LOCATION string = location
+output AZURE_TENANT_ID string = tenant().tenantId
+output APPLICATIONINSIGHTS_NAME string = region[0].outputs.applicationInsightsName
 output AZURE_FUNCTION_APP_NAME string = region[0].outputs.functionAppName
 output AZURE_FUNCTION_APP_HOST_NAME string = region[0].outputs.functionAppHostName
-output EVENT_HUBS_NAMESPACE string = usesIotHub ? (iotHub.?outputs.namespace ?? '') : region[0].outputs.eventHubsNamespace
+output EVENT_HUBS_NAMESPACE string = usesIotHub
+  ? (iotHub.?outputs.namespace ?? '')
+  : region[0].outputs.eventHubsNamespace
 output EVENT_HUB_NAME string = usesIotHub ? (iotHub.?outputs.hubName ?? '') : hubName
 output EVENT_HUB_CONSUMER_GROUP string = consumerGroup
 output COSMOS_ENDPOINT string = documents.outputs.endpoint
@@ -411,7 +449,9 @@ output HOST_STORAGE_NAME string = region[0].outputs.hostStorageName
 output LOG_ANALYTICS_WORKSPACE_ID string = region[0].outputs.workspaceId
 
 // The address for producers: with two regions the alias, never a namespace.
-output EVENT_HUBS_FOR_PRODUCERS string = hasTwoStreams ? '${alias}.servicebus.windows.net' : region[0].outputs.eventHubsNamespace
+output EVENT_HUBS_FOR_PRODUCERS string = hasTwoStreams
+  ? '${alias}.servicebus.windows.net'
+  : region[0].outputs.eventHubsNamespace
 output EVENT_HUBS_ALIAS string = hasTwoStreams ? alias : ''
 
 // The address for senders of sessions; empty without sessions.

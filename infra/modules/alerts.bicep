@@ -255,9 +255,7 @@ var book = any(loadJsonContent('../workbook.json'))
 var items = map(
   book.items,
   item =>
-    contains(item.content, 'query')
-      ? union(item, { content: { query: '${whole}${texts[item.content.query]}' } })
-      : item
+    contains(item.content, 'query') ? union(item, { content: { query: '${whole}${texts[item.content.query]}' } }) : item
 )
 
 resource workbook 'Microsoft.Insights/workbooks@2023-06-01' = {

@@ -87,7 +87,10 @@ resource hostMaySend 'Microsoft.Authorization/roleAssignments@2022-04-01' = {
   name: guid(account::queues::queue.id, handlerPrincipalId, roles.storageQueueDataMessageSender)
   scope: account::queues::queue
   properties: {
-    roleDefinitionId: subscriptionResourceId('Microsoft.Authorization/roleDefinitions', roles.storageQueueDataMessageSender)
+    roleDefinitionId: subscriptionResourceId(
+      'Microsoft.Authorization/roleDefinitions',
+      roles.storageQueueDataMessageSender
+    )
     principalId: handlerPrincipalId
     principalType: 'ServicePrincipal'
   }
@@ -108,7 +111,10 @@ resource handlerMayKeepBlobs 'Microsoft.Authorization/roleAssignments@2022-04-01
   name: guid(account::blobs::container.id, handlerPrincipalId, roles.storageBlobDataContributor)
   scope: account::blobs::container
   properties: {
-    roleDefinitionId: subscriptionResourceId('Microsoft.Authorization/roleDefinitions', roles.storageBlobDataContributor)
+    roleDefinitionId: subscriptionResourceId(
+      'Microsoft.Authorization/roleDefinitions',
+      roles.storageBlobDataContributor
+    )
     principalId: handlerPrincipalId
     principalType: 'ServicePrincipal'
   }
@@ -119,7 +125,10 @@ resource operatorsMayWorkOnMessages 'Microsoft.Authorization/roleAssignments@202
     name: guid(account.id, principalId, roles.storageQueueDataContributor)
     scope: account
     properties: {
-      roleDefinitionId: subscriptionResourceId('Microsoft.Authorization/roleDefinitions', roles.storageQueueDataContributor)
+      roleDefinitionId: subscriptionResourceId(
+        'Microsoft.Authorization/roleDefinitions',
+        roles.storageQueueDataContributor
+      )
       principalId: principalId
     }
   }
@@ -130,7 +139,10 @@ resource operatorsMayWorkOnBlobs 'Microsoft.Authorization/roleAssignments@2022-0
     name: guid(account.id, principalId, roles.storageBlobDataContributor)
     scope: account
     properties: {
-      roleDefinitionId: subscriptionResourceId('Microsoft.Authorization/roleDefinitions', roles.storageBlobDataContributor)
+      roleDefinitionId: subscriptionResourceId(
+        'Microsoft.Authorization/roleDefinitions',
+        roles.storageBlobDataContributor
+      )
       principalId: principalId
     }
   }

@@ -187,7 +187,8 @@ module endpoint 'private-endpoint.bicep' = if (isPrivate) {
     subnetId: endpointSubnetId
     dnsZoneIds: [dnsZoneId]
   }
-  dependsOn: [account::handlersMayWrite]
+  // Both: without operators the second is empty.
+  dependsOn: [account::handlersMayWrite, account::operatorsMayWrite]
 }
 
 @description('The account\'s address.')

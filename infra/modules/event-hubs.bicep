@@ -33,7 +33,7 @@ param throughputUnits int
 @description('Maximum throughput units.')
 param maximumThroughputUnits int
 
-@description('Whether it is spread over the availability zones.')
+@description('Whether it must be spread over the availability zones; otherwise it is as the service does it.')
 param zoneRedundant bool
 
 @description('Object id of the function app\'s identity.')
@@ -63,7 +63,9 @@ resource namespace 'Microsoft.EventHub/namespaces@2024-01-01' = if (!isKept) {
   properties: {
     isAutoInflateEnabled: maximumThroughputUnits > throughputUnits
     maximumThroughputUnits: maximumThroughputUnits > throughputUnits ? maximumThroughputUnits : 0
-    zoneRedundant: zoneRedundant
+    // Never false: the service spreads namespaces over the zones of its regions by itself, and rejects a later deployment that
+    // changes this.
+    zoneRedundant: zoneRedundant ? true : null
     disableLocalAuth: true
     minimumTlsVersion: '1.2'
     publicNetworkAccess: isPrivate ? 'Disabled' : 'Enabled'
@@ -122,6 +124,7 @@ module endpoint 'private-endpoint.bicep' = if (isPrivate) {
     subnetId: endpointSubnetId
     dnsZoneIds: [dnsZoneId]
   }
+  dependsOn: [group]
 }
 
 @description('The address from which the host reads the hub: the namespace.')

@@ -36,8 +36,8 @@ param zoneRedundant bool
 @description('Subnet of its instances; empty for none.')
 param subnetId string
 
+// Not @secure(), which would hide every setting from a preview. A secret must be a Key Vault reference: the tests reject others.
 @description('The app settings.')
-@secure()
 param appSettings object
 
 @description('Resource id of the identity that publishes and downloads the package. No setting has it.')

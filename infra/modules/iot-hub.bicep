@@ -102,7 +102,7 @@ resource vault 'Microsoft.KeyVault/vaults@2024-11-01' = {
   resource connection 'secrets' = {
     name: 'EventHubConnection'
     properties: {
-      value: 'Endpoint=${hub.properties.eventHubEndpoints.events.endpoint};SharedAccessKeyName=${policy};SharedAccessKey=${listKeys(resourceId('Microsoft.Devices/IotHubs/IotHubKeys', hub.name, policy), hub.apiVersion).primaryKey};EntityPath=${hub.properties.eventHubEndpoints.events.path}'
+      value: 'Endpoint=${hub.properties.eventHubEndpoints.events.endpoint};SharedAccessKeyName=${policy};SharedAccessKey=${listKeys('${hub.id}/IotHubKeys/${policy}', hub.apiVersion).primaryKey};EntityPath=${hub.properties.eventHubEndpoints.events.path}'
       contentType: 'Event Hubs connection string of the IoT Hub\'s built-in endpoint'
     }
   }
@@ -123,7 +123,10 @@ resource operatorsMayRegisterDevices 'Microsoft.Authorization/roleAssignments@20
     name: guid(hub.id, principalId, roles.iotHubRegistryContributor)
     scope: hub
     properties: {
-      roleDefinitionId: subscriptionResourceId('Microsoft.Authorization/roleDefinitions', roles.iotHubRegistryContributor)
+      roleDefinitionId: subscriptionResourceId(
+        'Microsoft.Authorization/roleDefinitions',
+        roles.iotHubRegistryContributor
+      )
       principalId: principalId
     }
   }

@@ -50,7 +50,10 @@ resource handlerMayPublish 'Microsoft.Authorization/roleAssignments@2022-04-01' 
   name: guid(insights.id, handlerPrincipalId, roles.monitoringMetricsPublisher)
   scope: insights
   properties: {
-    roleDefinitionId: subscriptionResourceId('Microsoft.Authorization/roleDefinitions', roles.monitoringMetricsPublisher)
+    roleDefinitionId: subscriptionResourceId(
+      'Microsoft.Authorization/roleDefinitions',
+      roles.monitoringMetricsPublisher
+    )
     principalId: handlerPrincipalId
     principalType: 'ServicePrincipal'
   }
@@ -69,6 +72,9 @@ resource operatorsMayQuery 'Microsoft.Authorization/roleAssignments@2022-04-01' 
 
 @description('The address for the host\'s telemetry.')
 output connectionString string = insights.properties.ConnectionString
+
+@description('The name of Application Insights.')
+output applicationInsightsName string = insights.name
 
 @description('The name of the workspace.')
 output workspaceName string = workspace.name

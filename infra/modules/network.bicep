@@ -46,6 +46,10 @@ resource network 'Microsoft.Network/virtualNetworks@2024-05-01' = {
         name: 'functions'
         properties: {
           addressPrefix: '10.0.0.0/24'
+          // The way to Application Insights and to Microsoft Entra, which have no private endpoint here. From version 2025-07-01
+          // on, subnets do not have it by default. Do not remove it, and do not use a version that no longer supports it,
+          // without a NAT gateway.
+          defaultOutboundAccess: true
           delegations: [
             {
               name: 'flex-consumption'

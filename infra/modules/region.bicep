@@ -70,6 +70,9 @@ param withSessions bool
 @description('The name of the queue with sessions.')
 param sessionQueueName string
 
+@description('Whether the function app owns that queue, so that the platform knows its length.')
+param ownsSessionQueue bool
+
 // Dead letters.
 
 @description('The replication of the dead letters\' storage account.')
@@ -89,8 +92,8 @@ param alwaysReadyInstances int
 @description('Whether its instances are spread over the availability zones.')
 param zoneRedundantInstances bool
 
+// Not @secure(), like the settings of function-app.bicep.
 @description('The app settings that are the same in every region.')
-@secure()
 param settings object
 
 // Monitoring.
@@ -202,6 +205,7 @@ module serviceBus 'service-bus.bicep' = if (withSessions) {
     queueName: sessionQueueName
     retentionHours: retentionHours
     handlerPrincipalId: principalId
+    handlerMayManage: ownsSessionQueue
     operatorPrincipalIds: operatorPrincipalIds
     senderPrincipalIds: senderPrincipalIds
     endpointSubnetId: endpointSubnetId
@@ -231,7 +235,8 @@ module hostStorage 'host-storage.bicep' = {
     name: 'sthost${token}'
     location: location
     tags: tags
-    zoneRedundant: zoneRedundant
+    // A plan with zone-redundant instances requires it.
+    zoneRedundant: zoneRedundant || zoneRedundantInstances
     handlerPrincipalId: principalId
     operatorPrincipalIds: operatorPrincipalIds
     endpointSubnetId: endpointSubnetId
@@ -349,6 +354,9 @@ output deadLetterBlobUri string = deadLetters.outputs.blobServiceUri
 
 @description('The storage account of its host, with the checkpoints.')
 output hostStorageName string = hostStorage.outputs.name
+
+@description('The name of its Application Insights.')
+output applicationInsightsName string = monitoring.outputs.applicationInsightsName
 
 @description('The id for queries of its logs.')
 output workspaceId string = monitoring.outputs.workspaceId

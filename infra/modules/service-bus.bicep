@@ -19,6 +19,9 @@ param retentionHours int
 @description('Object id of the function app\'s identity.')
 param handlerPrincipalId string
 
+@description('Whether the function app may also manage the queue.')
+param handlerMayManage bool
+
 @description('Object ids of the operators, who inspect the dead-letter sub-queue, and remove messages from it.')
 param operatorPrincipalIds array
 
@@ -82,6 +85,18 @@ resource handlerMayReceive 'Microsoft.Authorization/roleAssignments@2022-04-01' 
   }
 }
 
+// The platform scales by the length of the queue, and reads it as the function app, for which Receiver is not sufficient. The
+// role may also change and delete the queue.
+resource handlerMayOwn 'Microsoft.Authorization/roleAssignments@2022-04-01' = if (handlerMayManage) {
+  name: guid(queue.id, handlerPrincipalId, roles.serviceBusDataOwner)
+  scope: queue
+  properties: {
+    roleDefinitionId: subscriptionResourceId('Microsoft.Authorization/roleDefinitions', roles.serviceBusDataOwner)
+    principalId: handlerPrincipalId
+    principalType: 'ServicePrincipal'
+  }
+}
+
 resource sendersMaySend 'Microsoft.Authorization/roleAssignments@2022-04-01' = [
   for principalId in senderPrincipalIds: {
     name: guid(queue.id, principalId, roles.serviceBusDataSender)
@@ -116,6 +131,7 @@ module endpoint 'private-endpoint.bicep' = if (isPrivate) {
     subnetId: endpointSubnetId
     dnsZoneIds: [dnsZoneId]
   }
+  dependsOn: [queue]
 }
 
 @description('The address of the namespace.')

@@ -64,7 +64,13 @@ const AGGREGATIONS = {
 
 /** Returns the values that an alert measures: a column of its query's rows, or a metric, which has none without rows. */
 function values({ query, measure, metric, aggregation }, rows, options) {
-  if (query) return find(query, rows, options).rows.map((row) => row[measure]);
+  if (query) {
+    const found = find(query, rows, options);
+    // A rule groups its rows by TimeGenerated, if the result has that column. Whether it drops a row without a time is not
+    // documented, so this one does.
+    const isTimed = found.columns.some(({ name }) => name === "TimeGenerated");
+    return found.rows.filter((row) => !isTimed || !isNull(row.TimeGenerated)).map((row) => row[measure]);
+  }
   // The rows of the table have no dimensions, neither here nor in a workspace.
   if (metric.dimensions.length) return [];
   const { now = newest(rows) } = options;

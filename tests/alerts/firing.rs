@@ -6,7 +6,7 @@ use devicestate_test_support::output_schema::read_output;
 use serde_json::{Value, json};
 
 use crate::{
-    support::{check, deployed},
+    support::{call, check, deployed},
     telemetry::{Telemetry, is_of, is_of_batch, is_record, message},
 };
 
@@ -18,6 +18,14 @@ fn healthy_or_empty_telemetry_fires_nothing() {
     Telemetry::healthy().without(|row| !is_record(row)).fires(&[]);
     // Without a record of the queue, an alert would fire.
     Telemetry::default().fires(&["dead-letters-expiring"]);
+}
+
+/// The service groups the rows of a rule by their `TimeGenerated`.
+#[test]
+fn a_row_whose_time_is_null_does_not_fire() {
+    let replacement = ["lastLook = TimeGenerated", "TimeGenerated"];
+    let firing = call("firing", &json!({ "rows": [], "replacement": replacement })).expect("a result");
+    assert_eq!(firing, json!([]));
 }
 
 #[test]

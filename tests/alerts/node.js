@@ -32,10 +32,11 @@ const calls = {
     if (errors.length) throw new Error(errors.join("; "));
     return new Query(tree, (table) => rows[table] ?? [], now).run();
   },
-  // The alerts that fire over these rows.
-  firing: ({ rows }) => {
+  // The alerts that fire over these rows, with a text of the queries replaced.
+  firing: ({ rows, replacement = ["", ""] }) => {
     const tables = byTable(rows);
-    const states = alerts().map((alert) => evaluateAlert(alert, tables, { retention: "168h" }));
+    const change = (query) => query.replaceAll(...replacement);
+    const states = alerts().map((alert) => evaluateAlert(alert, tables, { retention: "168h", change }));
     return states.filter(({ state }) => state === "fires").map(({ alert }) => alert);
   },
   // The page of these rows.

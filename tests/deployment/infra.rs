@@ -2,17 +2,21 @@
 
 mod alerts;
 mod app_settings;
+mod azd;
 pub(crate) mod bicep;
 mod changes;
 mod essential_values;
+mod evaluate;
 mod name_lengths;
 mod names;
 mod options;
 mod package_identity;
 mod protection;
 mod regions;
+mod rejected_values;
 mod resource_types;
 mod roles;
+mod secrets;
 mod sessions;
 mod settings;
 pub(crate) mod sources;

@@ -49,6 +49,8 @@ impl Value {
 #[derive(Debug)]
 pub(crate) struct Param {
     pub(crate) name: String,
+    /// `string`, `int`, `bool`, `array` or `object`.
+    pub(crate) type_name: String,
     pub(crate) default: Option<Value>,
     /// The allowed values of its decorator.
     pub(crate) allowed: Vec<String>,
@@ -149,6 +151,7 @@ impl Template {
                     };
                     self.params.push(Param {
                         name: name(),
+                        type_name: node.child(2).map_or("", |own| source_text(own, source)).to_owned(),
                         default: assigned_body(node).map(|node| value(node, source)),
                         allowed,
                         is_described: is_described(&calls),
@@ -311,7 +314,8 @@ fn value(node: Node, source: &str) -> Value {
             .map(|child| value(child, source))
             .collect()
     };
-    let other = || Value::Other(source_text(node, source).to_owned());
+    // An expression may be broken into lines.
+    let other = || Value::Other(source_text(node, source).lines().map(str::trim).collect::<Vec<_>>().join(" "));
     match node.kind() {
         "string" => {
             let mut text = String::new();

@@ -8,7 +8,7 @@ use super::{
 };
 
 /// Module, resource, property, and its value in the source.
-const RESOURCE_PROPERTIES: [[&str; 4]; 24] = [
+const RESOURCE_PROPERTIES: [[&str; 4]; 26] = [
     // An ETag condition protects only within one write region, which the service can move automatically.
     ["documents", "account", "properties.enableMultipleWriteLocations", "false"],
     ["documents", "account", "properties.enableAutomaticFailover", "true"],
@@ -26,6 +26,14 @@ const RESOURCE_PROPERTIES: [[&str; 4]; 24] = [
     ["function-app", "noFtpPassword", "properties.allow", "false"],
     ["function-app", "noScmPassword", "properties.allow", "false"],
     ["iot-hub", "hub", "properties.authorizationPolicies", "[{keyName: policy, rights: 'ServiceConnect'}]"],
+    [
+        "iot-hub",
+        "connection",
+        "properties.value",
+        "'Endpoint=${hub.properties.eventHubEndpoints.events.endpoint};SharedAccessKeyName=${policy};\
+         SharedAccessKey=${listKeys('${hub.id}/IotHubKeys/${policy}', hub.apiVersion).primaryKey};\
+         EntityPath=${hub.properties.eventHubEndpoints.events.path}'",
+    ],
     // Required by Flex Consumption.
     ["function-app", "plan", "sku.name", "'FC1'"],
     ["function-app", "app", "properties.functionAppConfig.runtime", "{name: 'custom', version: '1.0'}"],
@@ -42,6 +50,8 @@ const RESOURCE_PROPERTIES: [[&str; 4]; 24] = [
     ["dead-letters", "account", "sku.name", "redundancy"],
     ["host-storage", "account", "sku.name", "zoneRedundant ? 'Standard_ZRS' : 'Standard_LRS'"],
     ["event-hubs", "hub", "properties.retentionDescription.retentionTimeInHours", "retentionHours"],
+    // False would be rejected when the service has spread the namespace by itself.
+    ["event-hubs", "namespace", "properties.zoneRedundant", "zoneRedundant ? true : null"],
 ];
 
 /// Template, a module of it, parameter, and its value.
@@ -51,9 +61,7 @@ const MODULE_PARAMETERS: [[&str; 4]; 30] = [
     ["main", "iotHub", "iotHubZoneIds", "network.?outputs.iotHubZoneIds ?? []"],
     ["main", "iotHub", "vaultZoneId", "network.?outputs.vaultZoneId ?? nothing"],
     ["main", "documents", "dnsZoneId", "network.?outputs.cosmosZoneId ?? nothing"],
-    ["main", "documents", "maximumThroughput", "cosmosMaximumThroughput"],
-    ["main", "documents", "standbyLocation", "standbyLocation"],
-    ["main", "documents", "zoneRedundant", "zoneRedundant"],
+    ["main", "documents", "zoneRedundant", "zoneRedundantDocuments"],
     ["main", "network", "withIotHub", "usesIotHub"],
     ["main", "region", "hubName", "hubName"],
     ["main", "region", "consumerGroup", "consumerGroup"],
@@ -68,27 +76,30 @@ const MODULE_PARAMETERS: [[&str; 4]; 30] = [
     ["region", "eventHubs", "hubName", "hubName"],
     ["region", "eventHubs", "consumerGroup", "consumerGroup"],
     ["region", "eventHubs", "dnsZoneId", "serviceBusZoneId"],
+    ["region", "eventHubs", "zoneRedundant", "zoneRedundant"],
     ["region", "deadLetters", "redundancy", "deadLetterRedundancy"],
     ["region", "deadLetters", "blobZoneId", "blobZoneId"],
     ["region", "deadLetters", "queueZoneId", "queueZoneId"],
     ["region", "hostStorage", "blobZoneId", "blobZoneId"],
+    // The platform rejects zone-redundant instances with other storage.
+    ["region", "hostStorage", "zoneRedundant", "zoneRedundant || zoneRedundantInstances"],
     ["region", "hostStorage", "tableZoneId", "tableZoneId"],
     ["region", "functionApp", "packageContainerUri", "hostStorage.outputs.packageContainerUri"],
     ["region", "functionApp", "subnetId", "functionSubnetId"],
     ["region", "functionApp", "zoneRedundant", "zoneRedundantInstances"],
 ];
 
-/// Module, private endpoint, and the service of its resource.
-const ENDPOINT_SERVICES: [[&str; 3]; 9] = [
-    ["dead-letters", "queueEndpoint", "'queue'"],
-    ["dead-letters", "blobEndpoint", "'blob'"],
-    ["documents", "endpoint", "'Sql'"],
-    ["event-hubs", "endpoint", "'namespace'"],
-    ["host-storage", "blobEndpoint", "'blob'"],
-    ["host-storage", "tableEndpoint", "'table'"],
-    ["iot-hub", "hubEndpoint", "'iotHub'"],
-    ["iot-hub", "vaultEndpoint", "'vault'"],
-    ["service-bus", "endpoint", "'namespace'"],
+/// Module, private endpoint, the service of its resource, and what it waits for: most services support one change at a time.
+const ENDPOINTS: [[&str; 4]; 9] = [
+    ["dead-letters", "queueEndpoint", "'queue'", "nothing"],
+    ["dead-letters", "blobEndpoint", "'blob'", "[queueEndpoint]"],
+    ["documents", "endpoint", "'Sql'", "[account::handlersMayWrite, account::operatorsMayWrite]"],
+    ["event-hubs", "endpoint", "'namespace'", "[group]"],
+    ["host-storage", "blobEndpoint", "'blob'", "nothing"],
+    ["host-storage", "tableEndpoint", "'table'", "[blobEndpoint]"],
+    ["iot-hub", "hubEndpoint", "'iotHub'", "[group]"],
+    ["iot-hub", "vaultEndpoint", "'vault'", "nothing"],
+    ["service-bus", "endpoint", "'namespace'", "[queue]"],
 ];
 
 /// App settings whose values are keywords of the host.
@@ -118,6 +129,18 @@ fn a_changed_value_is_detected() {
         ),
         ("modules/documents.bicep", "paths: ['/id']", "paths: ['/Id']", "/Id"),
         ("modules/documents.bicep", "service: 'Sql'", "service: 'Sq'", "Sq"),
+        ("modules/documents.bicep", ", account::operatorsMayWrite]", "]", "dependsOn of endpoint"),
+        ("modules/event-hubs.bicep", "  dependsOn: [group]\n", "", "dependsOn of endpoint"),
+        ("modules/service-bus.bicep", "  dependsOn: [queue]\n", "", "dependsOn of endpoint"),
+        ("modules/event-hubs.bicep", "zoneRedundant ? true : null", "zoneRedundant", "properties.zoneRedundant"),
+        ("modules/network.bicep", "defaultOutboundAccess: true", "defaultOutboundAccess: false", "the way out"),
+        (
+            "modules/region.bicep",
+            "zoneRedundant || zoneRedundantInstances",
+            "zoneRedundant",
+            "hostStorage.zoneRedundant",
+        ),
+        ("main.bicep", "zoneRedundant: zoneRedundantDocuments", "zoneRedundant: true", "documents.zoneRedundant"),
         ("modules/function-app.bicep", "version: '1.0'", "version: '2.0'", "2.0"),
         (
             "modules/function-app.bicep",
@@ -125,7 +148,7 @@ fn a_changed_value_is_detected() {
             "keyVaultReferenceIdentity: location",
             "keyVault",
         ),
-        ("modules/function-app.bicep", "@secure()\n", "", "appSettings"),
+        ("modules/iot-hub.bicep", "/IotHubKeys/${policy}", "/IotHubKeys/iothubowner", "connection"),
         ("modules/iot-hub.bicep", "'ServiceConnect'", "'RegistryWrite'", "RegistryWrite"),
         (
             "modules/network.bicep",
@@ -146,7 +169,6 @@ fn a_changed_value_is_detected() {
         ("modules/region.bicep", "Authorization=AAD", "Authorisation=AAD", "Authorisation"),
         ("main.bicep", "retentionHours / 24", "retentionHours / 12", "retentionDays"),
         ("modules/region.bicep", "blobZoneId: blobZoneId", "blobZoneId: queueZoneId", "queueZoneId"),
-        ("modules/region.bicep", "@secure()\n", "", "settings"),
     ] {
         assert_detected(&changed(file, from, to), word);
     }
@@ -176,13 +198,15 @@ fn faults(sources: &Sources) -> Vec<String> {
         let value = module.and_then(|module| module.params.get(param)).map(to_source);
         expect(format!("{template}: {symbol}.{param}"), expected, value);
     }
-    for [module, symbol, expected] in ENDPOINT_SERVICES {
+    for [module, symbol, service, waits_for] in ENDPOINTS {
         let endpoint = find_template(module).modules.iter().find(|endpoint| endpoint.symbol == symbol);
         expect(
             format!("{module}: {symbol}"),
-            expected,
+            service,
             endpoint.and_then(|endpoint| endpoint.params.get("service")).map(to_source),
         );
+        let waits = endpoint.map(|endpoint| endpoint.waits_for.clone().unwrap_or_else(|| "nothing".to_owned()));
+        expect(format!("{module}: dependsOn of {symbol}"), waits_for, waits);
         expect(format!("{module}: {symbol}"), "isPrivate", endpoint.and_then(|endpoint| endpoint.condition.clone()));
     }
     for (template, symbol, expected) in [
@@ -217,10 +241,6 @@ fn faults(sources: &Sources) -> Vec<String> {
         };
         expect(name.to_owned(), expected, branches.iter().find_map(|settings| settings.get(name)).map(to_source));
     }
-    for (module, name) in [("function-app", "appSettings"), ("region", "settings")] {
-        let secure = find_template(module).params.iter().find(|param| param.name == name).map(|param| param.is_secure);
-        expect(format!("{module}: @secure() of {name}"), "true", secure.map(|is_secure| is_secure.to_string()));
-    }
     let zones = [
         (
             "zones",
@@ -233,6 +253,15 @@ fn faults(sources: &Sources) -> Vec<String> {
     for (variable, expected) in zones {
         expect(format!("network: {variable}"), expected, find_template("network").variable(variable).map(to_source));
     }
+    let network = find_template("network").resources.iter().find(|resource| resource.symbol == "network");
+    let subnets = network.and_then(|network| network.body.at("properties.subnets"));
+    let Some(Value::List(subnets)) = subnets else { panic!("the network has no subnets") };
+    let functions = subnets.iter().find(|subnet| subnet.get("name").and_then(Value::text) == Some("functions"));
+    expect(
+        "network: the way out of the functions' subnet".into(),
+        "true",
+        functions.and_then(|subnet| subnet.at("properties.defaultOutboundAccess")).map(to_source),
+    );
     // The built-in endpoint of an IoT Hub supports only a key.
     let iot_hub = Path::new("infra/modules/iot-hub.bicep");
     let has_keys = |path: &&Path| sources.text(path.to_str().expect("a path")).contains("listKeys");

@@ -37,9 +37,11 @@ const RESOURCE_PROPERTIES: [[&str; 4]; 14] = [
 ];
 
 /// Template, a module of it, parameter, and its value.
-const MODULE_PARAMETERS: [[&str; 4]; 11] = [
+const MODULE_PARAMETERS: [[&str; 4]; 13] = [
     ["main", "region", "withSessions", "sessions"],
     ["main", "region", "sessionQueueName", "sessionQueueName"],
+    ["main", "region", "ownsSessionQueue", "sessionQueueOwner"],
+    ["region", "serviceBus", "handlerMayManage", "ownsSessionQueue"],
     ["region", "serviceBus", "name", "sessionNamespace"],
     ["region", "serviceBus", "queueName", "sessionQueueName"],
     ["region", "serviceBus", "retentionHours", "retentionHours"],
@@ -52,10 +54,12 @@ const MODULE_PARAMETERS: [[&str; 4]; 11] = [
 ];
 
 /// Template, a module or resource of it, and its condition.
-const CONDITIONS: [[&str; 3]; 3] = [
+const CONDITIONS: [[&str; 3]; 4] = [
     ["region", "serviceBus", "withSessions"],
     ["alerts", "sessionMetrics", "!empty(sessionNamespace)"],
     ["service-bus", "endpoint", "isPrivate"],
+    // Without it the platform does not know the length of the queue; it may also delete the queue.
+    ["service-bus", "handlerMayOwn", "handlerMayManage"],
 ];
 
 /// Template, variable or output, and its value.
@@ -110,6 +114,8 @@ fn a_queue_that_loses_order_or_messages_and_a_function_without_one_are_detected(
         ("modules/service-bus", "name: 'Premium'", "name: 'Standard'", "sku"),
         ("modules/service-bus", "service: 'namespace'", "service: 'queue'", "endpoint.service"),
         ("modules/service-bus", "'${name}.servicebus.", "'${queueName}.servicebus.", "fullyQualifiedNamespace"),
+        ("modules/service-bus", " = if (handlerMayManage)", " =", "handlerMayOwn"),
+        ("main", "ownsSessionQueue: sessionQueueOwner", "ownsSessionQueue: true", "ownsSessionQueue"),
         ("modules/region", "if (withSessions)", "if (!withSessions)", "serviceBus"),
         ("modules/region", "'sbns-devicestate-${token}'", "'sbns-devicestate'", "sessionNamespace"),
         ("modules/region", "'service-bus-${token}'", "'service-bus'", "deployment"),

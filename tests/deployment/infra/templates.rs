@@ -8,6 +8,9 @@ use super::{
     sources::{Sources, assert_detected, assert_no_faults},
 };
 
+/// The width of lines of `bicep format`.
+const WIDTH: usize = 120;
+
 /// The built-in names of Bicep.
 const BUILT_IN: [&str; 2] = ["az", "sys"];
 
@@ -99,18 +102,64 @@ fn an_invalid_property_is_detected() {
 }
 
 #[test]
+fn every_line_is_broken_as_the_formatter_of_bicep_does() {
+    assert_no_faults(&formatting_faults(&Sources::read()));
+}
+
+#[test]
+fn a_line_that_the_formatter_of_bicep_would_change_is_detected() {
+    let long = Sources::read().with(
+        "infra/main.bicep",
+        "string = hasTwoStreams\n  ? '${alias}",
+        "string = hasTwoStreams ? '${alias}",
+    );
+    let long = long.with("infra/main.bicep", ".windows.net'\n  : region[0]", ".windows.net' : region[0]");
+    assert_detected(&formatting_faults(&long), "is longer");
+    let short = Sources::read().with(
+        "infra/main.bicep",
+        "empty(retryDrillDevice) ? {} : ",
+        "empty(retryDrillDevice)\n  ? {}\n  : ",
+    );
+    assert_detected(&formatting_faults(&short), "fits in a line");
+}
+
+#[test]
 fn parameter_files_set_only_existing_parameters() {
     assert_no_faults(&parameter_files(&Sources::read()));
     let sources = Sources::read().with("infra/staging.bicepparam", "param retryDrillDevice", "param retryDrilDevice");
     assert_detected(&parameter_files(&sources), "retryDrilDevice");
     let sources = Sources::read().with("infra/staging.bicepparam", "zoneRedundant = false", "zoneRedundant = 'no'");
     assert_detected(&parameter_files(&sources), "zoneRedundant cannot be 'no'");
-    let sources = Sources::read().with("infra/main.parameters.json", "\"eventSource\"", "\"eventSorce\"");
-    assert_detected(&parameter_files(&sources), "eventSorce");
 }
 
 fn syntax_errors(sources: &Sources) -> Vec<String> {
     sources.templates().into_iter().flat_map(|template| template.syntax_errors).collect()
+}
+
+/// Returns the lines that `bicep format` would break, or join. It changes neither texts nor comments.
+fn formatting_faults(sources: &Sources) -> Vec<String> {
+    let mut faults = Vec::new();
+    for path in sources.paths("bicep") {
+        let path = path.to_str().expect("a path");
+        let lines: Vec<&str> = sources.text(path).lines().collect();
+        for (index, line) in lines.iter().enumerate() {
+            let at = format!("{path}:{}", index + 1);
+            let (before, after) = (line.split('\'').next().unwrap_or(line), line.rsplit('\'').next().unwrap_or(line));
+            let may_break = [before, after].iter().any(|code| code.contains(" ? ") || code.contains(", "));
+            if line.chars().count() > WIDTH && may_break && !line.trim_start().starts_with("//") {
+                faults.push(format!("{at} is longer than {WIDTH} columns"));
+            }
+            if let [condition, yes, no] = lines[index.saturating_sub(1)..lines.len().min(index + 2)]
+                && yes.trim_start().starts_with("? ")
+                && no.trim_start().starts_with(": ")
+                && !no.ends_with('{')
+                && format!("{condition} {} {}", yes.trim(), no.trim()).chars().count() <= WIDTH
+            {
+                faults.push(format!("{at} fits in a line with its condition"));
+            }
+        }
+    }
+    faults
 }
 
 fn naming_faults(sources: &Sources) -> Vec<String> {
@@ -197,37 +246,13 @@ fn parameter_files(sources: &Sources) -> Vec<String> {
             }
         }
     }
-    let json = sources.json("infra/main.parameters.json");
-    let names = json["parameters"].as_object().map(|parameters| parameters.keys().cloned()).expect("parameters");
-    set.extend(names.map(|name| ("infra/main.parameters.json".to_owned(), name)));
     let mut faults: Vec<String> = set
         .iter()
         .filter(|(_, name)| !main.params.iter().any(|param| param.name == *name))
         .map(|(path, name)| format!("{path}: {} has no parameter {name}", main.path.display()))
         .collect();
     faults.append(&mut report);
-    // A value of azd's environment has its default after an equals sign.
-    for (name, value) in json["parameters"].as_object().expect("parameters") {
-        let default = value["value"].as_str().and_then(|value| value.strip_suffix('}')?.split_once('='));
-        let param = main.params.iter().find(|param| param.name == *name);
-        if let (Some((_, default)), Some(param)) = (default, param)
-            && !(default_agrees(default, param.default.as_ref()) && is_allowed(default, &param.allowed))
-        {
-            faults.push(format!(
-                "infra/main.parameters.json: {name} has the default {default:?}, unlike infra/main.bicep"
-            ));
-        }
-    }
     faults
-}
-
-fn default_agrees(text: &str, default: Option<&Value>) -> bool {
-    match default {
-        Some(Value::Text(default)) => default == text,
-        Some(Value::Bool(default)) => default.to_string() == text,
-        Some(Value::Number(default)) => default.to_string() == text,
-        _ => false,
-    }
 }
 
 /// Returns whether a literal of a parameter file has the parameter's type and is allowed. Other expressions are not checked.
