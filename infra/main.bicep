@@ -166,6 +166,21 @@ param logDailyQuotaGB int = -1
 @description('Mail addresses that are notified when an alert fires and when it is resolved. Without any, alerts are visible only in the portal.')
 param alertEmails array = []
 
+// Security.
+
+@description('The roles of the host on its storage account: containers, only on the containers that it uses; account, on all blobs, also on the published packages. The latter is for a host that is refused something: docs/operate/first-deployment.md. Changing it back does not remove the role on the account.')
+@allowed(['containers', 'account'])
+param hostStorageRoles string = 'containers'
+
+@description('With privateNetwork: whether the addresses of the function app, also the one to which packages are published, are closed to the internet. Publishing, the smoke test and the read API then need a connection through the network.')
+param privateFunctionApp bool = false
+
+@description('Whether the logs also record who read, changed or deleted dead letters, deleted checkpoints or packages, changed the Cosmos DB account, and used the Key Vault. Billed like all logs.')
+param auditLogs bool = false
+
+@description('Whether locks keep the Cosmos DB account and the storage accounts of the dead letters from being deleted. It can be set only by someone who may create locks, such as an Owner; azd down requires that they are removed first.')
+param deleteLocks bool = false
+
 var tags = {
   'azd-env-name': environmentName
   product: 'devicestate'
@@ -174,6 +189,9 @@ var hubName = 'telemetry'
 var sessionQueueName = 'sessions'
 var consumerGroup = 'devicestate'
 var usesIotHub = eventSource == 'iotHub'
+var isAppPrivate = privateFunctionApp && !privateNetwork
+  ? fail('privateFunctionApp must be false without privateNetwork: the function app would be unreachable.')
+  : privateFunctionApp
 var nothing = ''
 
 // The private DNS zones of two networks have the same names, which must be unique in a resource group.
@@ -217,6 +235,15 @@ resource identities 'Microsoft.ManagedIdentity/userAssignedIdentities@2024-11-30
   }
 ]
 
+// Only for the packages: see modules/host-storage.bicep.
+resource packageIdentities 'Microsoft.ManagedIdentity/userAssignedIdentities@2024-11-30' = [
+  for place in regions: {
+    name: 'id-devicestate-package-${place.token}'
+    location: place.location
+    tags: tags
+  }
+]
+
 module network 'modules/network.bicep' = if (privateNetwork) {
   name: 'network'
   params: {
@@ -224,6 +251,7 @@ module network 'modules/network.bicep' = if (privateNetwork) {
     location: location
     tags: tags
     withIotHub: usesIotHub
+    withFunctionApp: isAppPrivate
   }
 }
 
@@ -260,6 +288,7 @@ module documents 'modules/documents.bicep' = {
     operatorPrincipalIds: operatorPrincipalIds
     endpointSubnetId: network.?outputs.endpointSubnetId ?? nothing
     dnsZoneId: network.?outputs.cosmosZoneId ?? nothing
+    deleteLock: deleteLocks
   }
 }
 
@@ -343,6 +372,14 @@ module region 'modules/region.bicep' = [
         DeadLetterAfterAttempts: string(deadLetterAfterAttempts)
         LogLevel: logLevel
       })
+      packageIdentityId: packageIdentities[index].id
+      packagePrincipalId: packageIdentities[index].properties.principalId
+      hostStorageRoles: hostStorageRoles
+      privateFunctionApp: isAppPrivate
+      sitesZoneId: network.?outputs.sitesZoneId ?? nothing
+      auditLogs: auditLogs
+      deleteLocks: deleteLocks
+      vaultName: iotHub.?outputs.vaultName ?? nothing
     }
   }
 ]

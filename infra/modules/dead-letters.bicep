@@ -27,6 +27,9 @@ param blobZoneId string
 @description('DNS zone of queues.')
 param queueZoneId string
 
+@description('Whether a lock keeps the account from being deleted.')
+param deleteLock bool
+
 var roles = loadJsonContent('../roles.json')
 var isPrivate = !empty(endpointSubnetId)
 
@@ -38,6 +41,8 @@ resource account 'Microsoft.Storage/storageAccounts@2025-01-01' = {
   sku: { name: redundancy }
   properties: {
     allowSharedKeyAccess: false
+    // The portal uses the operator's identity, too, instead of beginning with a key.
+    defaultToOAuthAuthentication: true
     allowBlobPublicAccess: false
     supportsHttpsTrafficOnly: true
     minimumTlsVersion: 'TLS1_2'
@@ -65,6 +70,16 @@ resource account 'Microsoft.Storage/storageAccounts@2025-01-01' = {
     resource container 'containers' = {
       name: 'deadletters'
     }
+  }
+}
+
+// Also of its queue and container by Azure Resource Manager, but not of messages and blobs.
+resource keep 'Microsoft.Authorization/locks@2020-05-01' = if (deleteLock) {
+  name: 'devicestate-keep'
+  scope: account
+  properties: {
+    level: 'CanNotDelete'
+    notes: 'The dead letters. Remove this lock before deleting the deployment.'
   }
 }
 
@@ -148,6 +163,9 @@ module blobEndpoint 'private-endpoint.bicep' = if (isPrivate) {
   // Sequential: an account supports only one such change at a time.
   dependsOn: [queueEndpoint]
 }
+
+@description('Its name.')
+output name string = account.name
 
 @description('The address of the queues.')
 output queueServiceUri string = account.properties.primaryEndpoints.queue

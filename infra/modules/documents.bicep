@@ -33,6 +33,9 @@ param endpointSubnetId string
 @description('DNS zone of the private endpoint.')
 param dnsZoneId string
 
+@description('Whether a lock keeps the account from being deleted.')
+param deleteLock bool
+
 var isPrivate = !empty(endpointSubnetId)
 var regions = empty(standbyLocation) ? [location] : [location, standbyLocation]
 
@@ -161,6 +164,16 @@ resource account 'Microsoft.DocumentDB/databaseAccounts@2025-10-15' = {
       dependsOn: [operatorsMayRead]
     }
   ]
+}
+
+// Also of its database and container by Azure Resource Manager, but not of documents.
+resource keep 'Microsoft.Authorization/locks@2020-05-01' = if (deleteLock) {
+  name: 'devicestate-keep'
+  scope: account
+  properties: {
+    level: 'CanNotDelete'
+    notes: 'The documents. Remove this lock before deleting the deployment.'
+  }
 }
 
 module endpoint 'private-endpoint.bicep' = if (isPrivate) {

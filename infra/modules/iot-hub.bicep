@@ -86,7 +86,11 @@ resource vault 'Microsoft.KeyVault/vaults@2024-11-01' = {
       name: 'standard'
     }
     enableRbacAuthorization: true
+    // A deleted vault can be recovered for this time, and is not deleted for good before it ends. The shortest is sufficient,
+    // because a deployment writes the secret again; until then the name is taken.
     enableSoftDelete: true
+    softDeleteRetentionInDays: 7
+    enablePurgeProtection: true
     publicNetworkAccess: isPrivate ? 'Disabled' : 'Enabled'
     // The template itself writes the secret through Azure Resource Manager, which is a trusted service.
     networkAcls: {
@@ -157,6 +161,9 @@ output connectionSecretUri string = vault::connection.properties.secretUri
 
 @description('The address of the built-in endpoint\'s namespace, which is part of the paths of the checkpoints.')
 output namespace string = split(split(hub.properties.eventHubEndpoints.events.endpoint, '/')[2], ':')[0]
+
+@description('The name of the vault.')
+output vaultName string = vault.name
 
 @description('The name of the IoT Hub.')
 output name string = hub.name

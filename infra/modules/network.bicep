@@ -12,6 +12,9 @@ param tags object
 @description('Whether there is an IoT Hub with its Key Vault.')
 param withIotHub bool
 
+@description('Whether the function app has a private endpoint.')
+param withFunctionApp bool
+
 // A zone's name is part of the service's own address, so it differs from cloud to cloud.
 var storageSuffix = environment().suffixes.storage
 var zones = {
@@ -25,7 +28,11 @@ var iotHubZones = {
   iotHub: 'privatelink.azure-devices.net'
   vault: 'privatelink.vaultcore.azure.net'
 }
-var allZones = items(withIotHub ? union(zones, iotHubZones) : zones)
+var functionAppZones = {
+  // The address to which packages are published has a name in it, too.
+  sites: 'privatelink.azurewebsites.net'
+}
+var allZones = items(union(zones, withIotHub ? iotHubZones : {}, withFunctionApp ? functionAppZones : {}))
 
 resource network 'Microsoft.Network/virtualNetworks@2024-05-01' = {
   name: name
@@ -108,3 +115,6 @@ output iotHubZoneIds array = map(
 
 @description('DNS zone of Key Vault.')
 output vaultZoneId string = resourceId('Microsoft.Network/privateDnsZones', iotHubZones.vault)
+
+@description('DNS zone of function apps.')
+output sitesZoneId string = resourceId('Microsoft.Network/privateDnsZones', functionAppZones.sites)

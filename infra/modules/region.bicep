@@ -130,6 +130,32 @@ param tableZoneId string
 @description('DNS zone of Event Hubs and of Service Bus.')
 param serviceBusZoneId string
 
+// Security.
+
+@description('Resource id of the identity that publishes and downloads the package.')
+param packageIdentityId string
+
+@description('Object id of that identity.')
+param packagePrincipalId string
+
+@description('The roles of the function app\'s identity on the storage of the host.')
+param hostStorageRoles string
+
+@description('Whether the function app has a private endpoint instead of a public address.')
+param privateFunctionApp bool
+
+@description('DNS zone of function apps.')
+param sitesZoneId string
+
+@description('Whether there are audit logs.')
+param auditLogs bool
+
+@description('Whether a lock keeps the storage account of the dead letters from being deleted.')
+param deleteLocks bool
+
+@description('The Key Vault of the IoT Hub; empty without one.')
+param vaultName string
+
 var sessionNamespace = 'sbns-devicestate-${token}'
 
 module monitoring 'monitoring.bicep' = {
@@ -195,6 +221,7 @@ module deadLetters 'dead-letters.bicep' = {
     endpointSubnetId: endpointSubnetId
     blobZoneId: blobZoneId
     queueZoneId: queueZoneId
+    deleteLock: deleteLocks
   }
 }
 
@@ -210,6 +237,8 @@ module hostStorage 'host-storage.bicep' = {
     endpointSubnetId: endpointSubnetId
     blobZoneId: blobZoneId
     tableZoneId: tableZoneId
+    packagePrincipalId: packagePrincipalId
+    hostStorageRoles: hostStorageRoles
   }
 }
 
@@ -266,6 +295,9 @@ module functionApp 'function-app.bicep' = {
       CosmosConnection__credential: 'managedidentity'
       CosmosConnection__clientId: clientId
     })
+    packageIdentityId: packageIdentityId
+    endpointSubnetId: privateFunctionApp ? endpointSubnetId : ''
+    sitesZoneId: sitesZoneId
   }
 }
 
@@ -284,6 +316,17 @@ module alerts 'alerts.bicep' = {
     accountId: accountId
   }
   dependsOn: [eventHubs, serviceBus]
+}
+
+module audit 'audit.bicep' = if (auditLogs) {
+  name: 'audit-${token}'
+  params: {
+    workspaceName: monitoring.outputs.workspaceName
+    deadLetterStorageName: deadLetters.outputs.name
+    hostStorageName: hostStorage.outputs.name
+    accountId: accountId
+    vaultName: vaultName
+  }
 }
 
 @description('The name of the function app.')

@@ -68,6 +68,8 @@ pub(crate) struct Resource {
     /// The source of its loop, if it has one.
     pub(crate) loop_source: Option<String>,
     pub(crate) body: Value,
+    /// The declaration, with the resources that are nested in it.
+    pub(crate) source: String,
 }
 
 #[derive(Debug)]
@@ -201,6 +203,7 @@ impl Template {
             condition: condition(node, source),
             loop_source,
             body,
+            source: source_text(node, source).to_owned(),
         });
     }
 

@@ -28,6 +28,8 @@ fn every_name_that_is_misspelled_is_detected() {
         &changed("infra/modules/host-storage.bicep", "azure-webjobs-eventhub", "azure-webjobs-eventhubs"),
         "checkpoints",
     );
+    assert_detected(&changed("infra/modules/host-storage.bicep", "webjobs-hosts", "webjobs-host"), "locks");
+    assert_detected(&changed("infra/modules/host-storage.bicep", "webjobs-secrets", "webjobs-secret"), "keys");
     assert_detected(&changed("infra/main.bicep", "var hubName = 'telemetry'", "var hubName = 'telemtry'"), "telemtry");
     assert_detected(
         &changed("infra/main.bicep", "'devicestate'\nvar usesIotHub", "'devicestat'\nvar usesIotHub"),
@@ -82,10 +84,14 @@ fn names(sources: &Sources) -> Vec<String> {
     let queues = find_template("Microsoft.Storage/storageAccounts/queueServices/queues@");
     agree("the queue", queue["queueName"].as_str().unwrap_or_default(), queues.as_deref());
     let container = find_template("Microsoft.Storage/storageAccounts/blobServices/containers@");
-    let checkpoints = resources(&templates).find(|resource| resource.symbol == "checkpoints");
-    let checkpoints = checkpoints.and_then(|resource| resource.body.get("name")).and_then(Value::text);
-    // The name in the Event Hubs extension.
-    agree("the container of checkpoints", "azure-webjobs-eventhub", checkpoints);
+    // The names in the host and in its Event Hubs extension.
+    for (symbol, name) in
+        [("checkpoints", "azure-webjobs-eventhub"), ("locks", "azure-webjobs-hosts"), ("keys", "azure-webjobs-secrets")]
+    {
+        let container = resources(&templates).find(|resource| resource.symbol == symbol);
+        let container = container.and_then(|resource| resource.body.get("name")).and_then(Value::text);
+        agree(&format!("the container of {symbol}"), name, container);
+    }
     agree("the container of dead letters", &settings["DeadLetterContainer"], container.as_deref());
 
     let local = sources.json("local.settings.json");

@@ -2,17 +2,19 @@
 
 use super::{
     bicep::{Resource, Template, Value, to_source},
+    changes::assert_each_change_is_detected,
     sources::{Sources, assert_detected, assert_no_faults},
 };
 
 /// Azure's built-in roles: the ids are the same in every subscription.
-const BUILT_IN: [(&str, &str, &str); 14] = [
+const BUILT_IN: [(&str, &str, &str); 15] = [
     ("eventHubsDataReceiver", "Azure Event Hubs Data Receiver", "a638d3c7-ab3a-418d-83e6-5f17a39d4fde"),
     ("eventHubsDataSender", "Azure Event Hubs Data Sender", "2b629674-e913-4c01-ae53-ef4638d8f975"),
     ("iotHubRegistryContributor", "IoT Hub Registry Contributor", "4ea46cd5-c1b2-4a8e-910b-273211f9ce47"),
     ("keyVaultSecretsUser", "Key Vault Secrets User", "4633458b-17de-408a-b874-0445c86b69e6"),
     ("logAnalyticsReader", "Log Analytics Reader", "73c42c96-874c-492b-b04d-ab87d138a893"),
     ("monitoringMetricsPublisher", "Monitoring Metrics Publisher", "3913510d-42f4-4e42-8a64-420c390055eb"),
+    ("reader", "Reader", "acdd72a7-3385-48ef-bd42-f606fba81ae7"),
     ("serviceBusDataReceiver", "Azure Service Bus Data Receiver", "4f6d3b9b-027b-4f4c-9142-0e5a2a2247e0"),
     ("serviceBusDataSender", "Azure Service Bus Data Sender", "69a216fc-b8fb-44d8-bc22-1f3c2cd27a39"),
     ("storageBlobDataContributor", "Storage Blob Data Contributor", "ba92f5b4-2d11-453d-a403-e96b0029c9fe"),
@@ -38,9 +40,10 @@ const STATE_WRITER: [&str; 5] = [
 const HANDLER: &str = "handlerPrincipalId";
 const HANDLERS: &str = "handlerPrincipalIds";
 const OPERATORS: &str = "operatorPrincipalIds";
+const PACKAGE: &str = "packagePrincipalId";
 
 /// Module, role, scope and principal.
-const ASSIGNMENTS: [[&str; 4]; 20] = [
+const ASSIGNMENTS: [[&str; 4]; 25] = [
     ["dead-letters", "roles.storageBlobDataContributor", "account", OPERATORS],
     ["dead-letters", "roles.storageBlobDataContributor", "account::blobs::container", HANDLER],
     ["dead-letters", "roles.storageQueueDataContributor", "account", OPERATORS],
@@ -51,8 +54,13 @@ const ASSIGNMENTS: [[&str; 4]; 20] = [
     ["documents", "stateWriter.id", "account.id", OPERATORS],
     ["event-hubs", "roles.eventHubsDataReceiver", "namespace", HANDLER],
     ["event-hubs", "roles.eventHubsDataSender", "namespace", "senderPrincipalIds"],
+    ["host-storage", "roles.reader", "account", HANDLER],
     ["host-storage", "roles.storageBlobDataContributor", "account::blobs::checkpoints", OPERATORS],
+    ["host-storage", "roles.storageBlobDataContributor", "account::blobs::packages", PACKAGE],
     ["host-storage", "roles.storageBlobDataOwner", "account", HANDLER],
+    ["host-storage", "roles.storageBlobDataOwner", "account::blobs::checkpoints", HANDLER],
+    ["host-storage", "roles.storageBlobDataOwner", "account::blobs::keys", HANDLER],
+    ["host-storage", "roles.storageBlobDataOwner", "account::blobs::locks", HANDLER],
     ["host-storage", "roles.storageTableDataContributor", "account", HANDLER],
     ["iot-hub", "roles.iotHubRegistryContributor", "hub", OPERATORS],
     ["iot-hub", "roles.keyVaultSecretsUser", "vault", HANDLER],
@@ -61,6 +69,15 @@ const ASSIGNMENTS: [[&str; 4]; 20] = [
     ["service-bus", "roles.serviceBusDataReceiver", "queue", HANDLER],
     ["service-bus", "roles.serviceBusDataReceiver", "queue", OPERATORS],
     ["service-bus", "roles.serviceBusDataSender", "queue", "senderPrincipalIds"],
+];
+
+/// Assignments that depend on a parameter: module, symbol and condition.
+const CONDITIONS: [[&str; 3]; 5] = [
+    ["host-storage", "hostMayOwnCheckpoints", "hasContainerRoles"],
+    ["host-storage", "hostMayOwnLocks", "hasContainerRoles"],
+    ["host-storage", "hostMayOwnKeys", "hasContainerRoles"],
+    ["host-storage", "hostMayListContainers", "hasContainerRoles"],
+    ["host-storage", "hostMayOwnBlobs", "!hasContainerRoles"],
 ];
 
 #[test]
@@ -112,6 +129,7 @@ fn a_wrong_missing_too_wide_or_misassigned_role_is_detected() {
         &changed("documents", "in handlerPrincipalIds", "in [handlerPrincipalIds[0]]"),
         "handlerPrincipalIds",
     );
+    assert_detected(&changed("host-storage", "guid(account::blobs::keys.id,", "guid(account.id,"), "hostMayOwnKeys");
     for (file, from, to, word) in [
         ("modules/region", "handlerPrincipalId: principalId", "handlerPrincipalId: clientId", "handlerPrincipalId"),
         ("modules/region", "operatorPrincipalIds: operator", "operatorPrincipalIds: sender", "operatorPrincipalIds"),
@@ -127,6 +145,42 @@ fn a_wrong_missing_too_wide_or_misassigned_role_is_detected() {
         let other = Sources::read().with(&format!("infra/{file}.bicep"), from, to);
         assert_detected(&faults(&other), word);
     }
+}
+
+#[test]
+fn each_assignment_with_a_wider_scope_another_principal_another_role_or_another_condition_is_detected() {
+    let changes = assert_each_change_is_detected(&Sources::read(), widened, assignment_faults);
+    // Of each, at least two wider scopes, another principal and another role.
+    assert!(changes >= 4 * ASSIGNMENTS.len(), "{changes}");
+}
+
+/// Returns the declarations of an assignment that allows more, or allows it to others.
+fn widened(resource: &Resource) -> Vec<String> {
+    let Some([role, scope, principal]) = assignment(resource, &mut Vec::new()) else { return Vec::new() };
+    let with = |from: &str, to: &str| {
+        assert!(resource.source.contains(from), "{} does not contain {from:?}", resource.symbol);
+        resource.source.replace(from, to)
+    };
+    let line = format!("scope: {scope}\n");
+    // Without a scope it would be the resource group.
+    let mut changed = vec![with(&line, "\n"), with(&line, "scope: resourceGroup()\n")];
+    let wider = scope.match_indices("::").map(|(end, _)| with(&line, &format!("scope: {}\n", &scope[..end])));
+    changed.extend(wider);
+    let stronger = match role.as_str() {
+        COSMOS_READER | "stateWriter.id" => "'${account.id}/sqlRoleDefinitions/00000000-0000-0000-0000-000000000002'",
+        "roles.storageBlobDataOwner" => "roles.storageTableDataContributor",
+        _ => "roles.storageBlobDataOwner",
+    };
+    changed.push(with(&role, stronger));
+    changed.push(match &resource.loop_source {
+        Some(principals) => with(&format!("in {principals}:"), &format!("in concat({principals}, ['someone']):")),
+        None => with(&format!("principalId: {principal}\n"), "principalId: someoneElse\n"),
+    });
+    if let Some(condition) = &resource.condition {
+        changed.push(with(&format!("= if ({condition}) "), "= "));
+        changed.push(with(&format!("= if ({condition}) "), "= if (true) "));
+    }
+    changed
 }
 
 #[test]
@@ -151,22 +205,7 @@ fn faults(sources: &Sources) -> Vec<String> {
     );
 
     let templates = sources.templates();
-    let mut assigned: Vec<[String; 4]> = Vec::new();
-    for template in &templates {
-        let module = template.path.file_stem().and_then(|name| name.to_str()).expect("a name").to_owned();
-        for resource in template.resources.iter().filter(|resource| !resource.is_existing) {
-            let Some([role, scope, principal]) = assignment(resource, &mut faults) else { continue };
-            let principal = resource.loop_source.clone().unwrap_or(principal);
-            assigned.push([module.clone(), role, scope, principal]);
-        }
-    }
-    let expected: Vec<[String; 4]> = ASSIGNMENTS.iter().map(|row| row.map(str::to_owned)).collect();
-    faults.extend(
-        assigned.iter().filter(|row| !expected.contains(row)).map(|row| format!("assigned, but not intended: {row:?}")),
-    );
-    faults.extend(
-        expected.iter().filter(|row| !assigned.contains(row)).map(|row| format!("intended, but not assigned: {row:?}")),
-    );
+    faults.extend(assignment_faults(&templates));
     faults.extend(templates.iter().flat_map(principal_faults));
 
     let actions = templates.iter().flat_map(|template| &template.resources).find_map(|resource| {
@@ -181,8 +220,38 @@ fn faults(sources: &Sources) -> Vec<String> {
     faults
 }
 
+/// Returns the assignments that are not as listed.
+fn assignment_faults(templates: &[Template]) -> Vec<String> {
+    let mut faults = Vec::new();
+    let mut assigned: Vec<[String; 4]> = Vec::new();
+    for template in templates {
+        let module = template.path.file_stem().and_then(|name| name.to_str()).expect("a name").to_owned();
+        for resource in template.resources.iter().filter(|resource| !resource.is_existing) {
+            let Some([role, scope, principal]) = assignment(resource, &mut faults) else { continue };
+            let condition = CONDITIONS.iter().find(|[file, symbol, _]| *file == module && *symbol == resource.symbol);
+            let condition = condition.map(|[_, _, condition]| *condition);
+            if resource.condition.as_deref() != condition {
+                faults.push(format!(
+                    "{module}: the condition of {} is {:?}, but must be {condition:?}",
+                    resource.symbol, resource.condition
+                ));
+            }
+            let principal = resource.loop_source.clone().unwrap_or(principal);
+            assigned.push([module.clone(), role, scope, principal]);
+        }
+    }
+    let expected: Vec<[String; 4]> = ASSIGNMENTS.iter().map(|row| row.map(str::to_owned)).collect();
+    faults.extend(
+        assigned.iter().filter(|row| !expected.contains(row)).map(|row| format!("assigned, but not intended: {row:?}")),
+    );
+    faults.extend(
+        expected.iter().filter(|row| !assigned.contains(row)).map(|row| format!("intended, but not assigned: {row:?}")),
+    );
+    faults
+}
+
 /// Returns role, scope and principal of an assignment.
-fn assignment(resource: &Resource, faults: &mut Vec<String>) -> Option<[String; 3]> {
+pub(crate) fn assignment(resource: &Resource, faults: &mut Vec<String>) -> Option<[String; 3]> {
     let body = |path: &str| match resource.body.at(path) {
         Some(Value::Other(text)) => text.clone(),
         other => format!("{other:?}"),
@@ -205,7 +274,13 @@ fn assignment(resource: &Resource, faults: &mut Vec<String>) -> Option<[String; 
     if in_name != assigned {
         faults.push(format!("{}: its name is derived from {in_name}, but it assigns {assigned}", resource.symbol));
     }
-    Some([assigned, body("scope"), body("properties.principalId")])
+    let [scope, principal] = [body("scope"), body("properties.principalId")];
+    // Two assignments of one name would be one.
+    let name = resource.body.get("name").map(to_source).unwrap_or_default();
+    if name != format!("guid({scope}.id, {principal}, {in_name})") {
+        faults.push(format!("{}: its name {name} is not derived from {scope} and {principal}", resource.symbol));
+    }
+    Some([assigned, scope, principal])
 }
 
 /// Returns the faults of the principals that the modules get: each region its own, the documents all of them.
@@ -214,6 +289,8 @@ fn principal_faults(template: &Template) -> Vec<String> {
     let expected = |module: &str, param: &str| match param {
         HANDLER if module == "iotHub" => Some("identities[0].properties.principalId"),
         HANDLER => Some("principalId"),
+        PACKAGE if in_main => Some("packageIdentities[index].properties.principalId"),
+        PACKAGE => Some(PACKAGE),
         HANDLERS => Some("[for range(0, length(regions)): identities[index].properties.principalId]"),
         "identityId" if in_main => Some("identities[index].id"),
         "principalId" => Some("identities[index].properties.principalId"),
