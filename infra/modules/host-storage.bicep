@@ -87,7 +87,10 @@ resource packagesMayBePublished 'Microsoft.Authorization/roleAssignments@2022-04
   name: guid(account::blobs::packages.id, packagePrincipalId, roles.storageBlobDataContributor)
   scope: account::blobs::packages
   properties: {
-    roleDefinitionId: subscriptionResourceId('Microsoft.Authorization/roleDefinitions', roles.storageBlobDataContributor)
+    roleDefinitionId: subscriptionResourceId(
+      'Microsoft.Authorization/roleDefinitions',
+      roles.storageBlobDataContributor
+    )
     principalId: packagePrincipalId
     principalType: 'ServicePrincipal'
   }
@@ -124,8 +127,8 @@ resource hostMayOwnKeys 'Microsoft.Authorization/roleAssignments@2022-04-01' = i
   }
 }
 
-// The host's health check lists the containers of the account every 30 seconds, and would log a warning each time. This role
-// can read properties, but no blob and no key.
+// The host's health check lists the containers every 30 seconds, which Azure allows only on the account; without it, it would
+// log a warning each time. This role can read properties, but no blob and no key.
 resource hostMayListContainers 'Microsoft.Authorization/roleAssignments@2022-04-01' = if (hasContainerRoles) {
   name: guid(account.id, handlerPrincipalId, roles.reader)
   scope: account
@@ -162,8 +165,8 @@ resource operatorsMayRewind 'Microsoft.Authorization/roleAssignments@2022-04-01'
   }
 ]
 
-// For the host's diagnostic events. The host lists the tables, creates one each month and deletes old ones, so a role on a
-// table is not sufficient. This one allows nothing but tables, and the account has no others.
+// For the host's diagnostic events. The host creates a table each month and deletes old ones, which it finds by listing them,
+// and Azure allows listing only on the account. The role allows nothing but tables, and the account has no others.
 resource hostMayWriteTables 'Microsoft.Authorization/roleAssignments@2022-04-01' = {
   name: guid(account.id, handlerPrincipalId, roles.storageTableDataContributor)
   scope: account

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use super::{
-    bicep::{Template, Value, to_source},
+    bicep::{Template, to_source},
     sources::{Sources, assert_detected, assert_no_faults},
 };
 
@@ -103,8 +103,6 @@ fn a_protection_that_is_missing_weaker_or_not_wanted_is_detected() {
         ("main", "privateFunctionApp: isAppPrivate", "privateFunctionApp: privateFunctionApp", "privateFunctionApp"),
         ("main", "withFunctionApp: isAppPrivate", "withFunctionApp: false", "withFunctionApp"),
         ("main", "network.?outputs.sitesZoneId", "network.?outputs.blobZoneId", "sitesZoneId"),
-        ("main", "privateFunctionApp && !privateNetwork", "!privateFunctionApp && !privateNetwork", "fail"),
-        ("main", "privateFunctionApp && !privateNetwork", "privateFunctionApp && privateNetwork", "fail"),
         ("modules/region", "= if (auditLogs)", "=", "audit"),
         ("modules/region", "privateFunctionApp ? endpointSubnetId : ''", "endpointSubnetId", "endpointSubnetId"),
         ("modules/region", "deleteLock: deleteLocks", "deleteLock: false", "deadLetters.deleteLock"),
@@ -125,7 +123,7 @@ fn a_protection_that_is_missing_weaker_or_not_wanted_is_detected() {
 
 fn faults(sources: &Sources) -> Vec<String> {
     let templates = sources.templates();
-    let mut faults = private_app_faults(&templates[0]);
+    let mut faults = Vec::new();
     let mut expect = |what: String, expected: &str, value: Option<String>| {
         if value.as_deref() != Some(expected) {
             faults.push(format!("{what} is {value:?}, but must be {expected}"));
@@ -157,32 +155,6 @@ fn faults(sources: &Sources) -> Vec<String> {
     for [file, name, expected] in NAMES {
         let output = template(file).outputs.iter().find(|(output, _)| output == name).map(|(_, value)| value);
         expect(format!("{file}: {name}"), expected, output.or_else(|| template(file).variable(name)).map(to_source));
-    }
-    faults
-}
-
-/// Returns whether the deployment fails exactly without the network that a private function app needs.
-fn private_app_faults(main: &Template) -> Vec<String> {
-    let Some(Value::Either(condition, branches)) = main.variable("isAppPrivate") else {
-        return vec!["main: isAppPrivate is not a conditional expression".to_owned()];
-    };
-    let mut faults = Vec::new();
-    for (app, network) in [(false, false), (false, true), (true, false), (true, true)] {
-        let is = |name: &str| match name {
-            "privateFunctionApp" => app,
-            "privateNetwork" => network,
-            _ => panic!("{name} is not a parameter of the condition"),
-        };
-        let holds =
-            condition.split(" && ").all(|part| part.strip_prefix('!').map_or_else(|| is(part), |part| !is(part)));
-        let value = &branches[usize::from(!holds)];
-        let fails = matches!(value, Value::Call(name, words) if name == "fail" && words[0].text().is_some());
-        if fails != (app && !network) {
-            faults.push(format!("main: privateFunctionApp={app} with privateNetwork={network} must fail: {value:?}"));
-        }
-        if !fails && to_source(value) != "privateFunctionApp" {
-            faults.push(format!("main: isAppPrivate is {value:?}"));
-        }
     }
     faults
 }

@@ -21,6 +21,7 @@ fn cases() -> Vec<(&'static str, &'static str, Json, Result<Json, &'static str>)
     let units = "iotHubUnits must be at most 10";
     let path = "Each of cosmosIndexedPaths";
     let ids = "must be object ids";
+    let private = "privateFunctionApp must be false without privateNetwork";
     let location = |standby: &str| json!({ "location": "westeurope", "standbyLocation": standby });
     vec![
         ("documents", "maximumThroughput", json!({}), Ok(json!(1000))),
@@ -44,6 +45,15 @@ fn cases() -> Vec<(&'static str, &'static str, Json, Result<Json, &'static str>)
             "alwaysReadyInstances",
             json!({ "zoneRedundantInstances": true, "alwaysReadyInstances": 1 }),
             Err(ready),
+        ),
+        ("region", "privateFunctionApp", json!({}), Ok(json!(false))),
+        ("region", "privateFunctionApp", json!({ "privateNetwork": true }), Ok(json!(false))),
+        ("region", "privateFunctionApp", json!({ "privateFunctionApp": true }), Err(private)),
+        (
+            "region",
+            "privateFunctionApp",
+            json!({ "privateFunctionApp": true, "privateNetwork": true }),
+            Ok(json!(true)),
         ),
         // Nobody is named; somebody is named twice; a mail address is named.
         ("documents", "operatorPrincipalIds", json!({}), Ok(json!([DEPLOYER]))),
@@ -77,6 +87,7 @@ fn a_missing_or_wrong_rejection_is_detected() {
         ("!startsWith(path, '/') || ", "", "\"a/?\""),
         ("iotHubUnits > 10", "iotHubUnits > 11", "11"),
         ("zoneRedundantInstances && alwaysReadyInstances == 1", "alwaysReadyInstances == 1", "alwaysReadyInstances"),
+        ("privateFunctionApp && !privateNetwork", "privateFunctionApp && privateNetwork", "privateFunctionApp"),
         ("length(id) != 36", "length(id) != 14", "me@example.com"),
         ("concat(operatorPrincipalIds, senderPrincipalIds)", "concat(operatorPrincipalIds, [])", "me@example.com"),
         ("union(operatorPrincipalIds, [])", "operatorPrincipalIds", ID),

@@ -74,12 +74,13 @@ const ASSIGNMENTS: [[&str; 4]; 26] = [
 ];
 
 /// Assignments that depend on a parameter: module, symbol and condition.
-const CONDITIONS: [[&str; 3]; 5] = [
+const CONDITIONS: [[&str; 3]; 6] = [
     ["host-storage", "hostMayOwnCheckpoints", "hasContainerRoles"],
     ["host-storage", "hostMayOwnLocks", "hasContainerRoles"],
     ["host-storage", "hostMayOwnKeys", "hasContainerRoles"],
     ["host-storage", "hostMayListContainers", "hasContainerRoles"],
     ["host-storage", "hostMayOwnBlobs", "!hasContainerRoles"],
+    ["service-bus", "handlerMayOwn", "handlerMayManage"],
 ];
 
 #[test]
