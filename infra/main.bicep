@@ -28,10 +28,10 @@ param zoneRedundantDocuments bool = zoneRedundant
 @description('Whether the resources are reached only through a virtual network, by private endpoints. Event Hubs, IoT Hub, storage and documents are then closed to the internet; producers and operators must connect through the network.')
 param privateNetwork bool = false
 
-@description('Object ids, in Microsoft Entra, of the users, groups and pipelines that may read the documents, repair dead letters (a replay writes the document) and query the logs. Empty: whoever deploys. A deployment only adds roles: those of persons who are no longer named remain.')
+@description('Object ids, in Microsoft Entra, of the users, groups and pipelines that may read the documents, repair dead letters (a replay writes the document) and query the logs. Empty: the account that deploys. A deployment only adds roles: those of persons who are no longer named remain.')
 param operatorPrincipalIds array = []
 
-@description('Object ids, in Microsoft Entra, of the identities that may send events to the hub. Empty: whoever deploys. With IoT Hub, devices have identities of their own.')
+@description('Object ids, in Microsoft Entra, of the identities that may send events to the hub. Empty: the account that deploys. With IoT Hub, devices have identities of their own.')
 param senderPrincipalIds array = []
 
 // Stream.
@@ -203,9 +203,9 @@ var isAppPrivate = privateFunctionApp && !privateNetwork
 var nothing = ''
 
 // An id that is named twice would be two role assignments of one name.
-var whoeverDeploys = deployer().objectId
-var operators = empty(operatorPrincipalIds) ? [whoeverDeploys] : union(operatorPrincipalIds, [])
-var senders = empty(senderPrincipalIds) ? [whoeverDeploys] : union(senderPrincipalIds, [])
+var deployingPrincipal = deployer().objectId
+var operators = empty(operatorPrincipalIds) ? [deployingPrincipal] : union(operatorPrincipalIds, [])
+var senders = empty(senderPrincipalIds) ? [deployingPrincipal] : union(senderPrincipalIds, [])
 
 // For fail(): what Azure would reject in the middle of a deployment, and in other words.
 var notObjectIds = filter(concat(operatorPrincipalIds, senderPrincipalIds), id => length(id) != 36)

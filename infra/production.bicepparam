@@ -4,8 +4,8 @@ using 'main.bicep'
 param environmentName = 'production'
 // For the normal load: each deployment resets the namespace to this.
 param throughputUnits = 1
-// Object ids, separated by commas. Without any, whoever deploys. Otherwise they must include the pipeline's, because the smoke
-// test reads the document.
+// Object ids, separated by commas. Without any: the account that deploys. Otherwise they must include the pipeline's, because
+// the smoke test reads the document.
 param operatorPrincipalIds = filter(
   map(split(readEnvironmentVariable('OPERATOR_PRINCIPAL_IDS', ''), ','), id => trim(id)),
   id => !empty(id)

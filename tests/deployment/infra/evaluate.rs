@@ -7,7 +7,7 @@ use tree_sitter::{Node, Parser};
 
 use super::bicep::{Template, to_source};
 
-/// The object id of whoever deploys.
+/// The object id of the account that deploys.
 pub(crate) const DEPLOYER: &str = "00000000-0000-0000-0000-00000000000d";
 
 /// A template and the parameters of a deployment; the others have their defaults.

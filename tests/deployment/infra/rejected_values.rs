@@ -1,4 +1,4 @@
-//! Values that Azure would reject in the middle of a deployment: the template rejects them first, with words. And whoever is
+//! Values that Azure would reject in the middle of a deployment: the template rejects them first, with words. And which principal is
 //! named as operator or sender.
 
 use serde_json::{Value as Json, json};
@@ -55,7 +55,7 @@ fn cases() -> Vec<(&'static str, &'static str, Json, Result<Json, &'static str>)
             json!({ "privateFunctionApp": true, "privateNetwork": true }),
             Ok(json!(true)),
         ),
-        // Nobody is named; somebody is named twice; a mail address is named.
+        // None is named; one is named twice; a mail address is named.
         ("documents", "operatorPrincipalIds", json!({}), Ok(json!([DEPLOYER]))),
         ("region", "operatorPrincipalIds", json!({}), Ok(json!([DEPLOYER]))),
         ("region", "senderPrincipalIds", json!({}), Ok(json!([DEPLOYER]))),
