@@ -25,7 +25,7 @@ case ${1-} in
 esac
 
 # Files that hold data, text of others, or the lists themselves.
-readonly NOT_OURS='^(Cargo\.lock|LICENSE|THIRD-PARTY-NOTICES\.md|_typos\.toml|CHANGELOG\.md|scripts/words/.*|scripts/notices/template\.md)$|package-lock\.json$|\.svg$|^(benches/(results|peers)|fuzz/corpus|samples|tests/(data|fixtures))/|/corpus/'
+readonly NOT_OURS='^(Cargo\.lock|LICENSE|THIRD-PARTY-NOTICES\.md|_typos\.toml|CHANGELOG\.md|scripts/words/.*|scripts/notices/template\.md)$|package-lock\.json$|\.svg$|^(benches/(results|peers)|fuzz/corpus|samples|tests/(data|fixtures|deployment/infra/compiled/(example|snapshots)))/|compiled/main\.json$|/corpus/'
 
 cannot_start() {
   printf 'words: %s\n' "$1" >&2

@@ -2,12 +2,15 @@
 
 mod alerts;
 mod app_settings;
+mod arm;
 mod azd;
 pub(crate) mod bicep;
 mod changes;
+mod compiled;
 mod device_identity;
 mod essential_values;
 mod evaluate;
+mod grammar;
 mod name_lengths;
 mod names;
 mod options;

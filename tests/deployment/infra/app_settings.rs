@@ -21,7 +21,7 @@ pub(crate) enum App {
 pub(crate) const APPS: [App; 4] = [App::First, App::Standby, App::WithIotHub, App::WithSessions];
 
 /// The standby region.
-const STANDBY_LOCATION: &str = "northeurope";
+pub(super) const STANDBY_LOCATION: &str = "northeurope";
 
 /// Returns the settings by name, with default parameters except for those that define this app. Values that only the
 /// deployment knows are placeholders.
@@ -144,9 +144,10 @@ impl<'a> Scope<'a> {
     }
 }
 
+/// The values of settings that only the deployment knows: of addresses, and of others.
+pub(super) const PLACEHOLDERS: [&str; 2] = ["https://made-up.example/", "made-up"];
+
 fn placeholder(name: &str) -> String {
-    if name.ends_with("Uri") || name.ends_with("Endpoint") {
-        return "https://made-up.example/".to_owned();
-    }
-    "made-up".to_owned()
+    let is_address = name.ends_with("Uri") || name.ends_with("Endpoint");
+    PLACEHOLDERS[usize::from(!is_address)].to_owned()
 }

@@ -7,6 +7,14 @@ use std::{
 
 use tree_sitter::{Node, Parser};
 
+use super::grammar::{
+    Loop, assigned_body, children, condition, elements, identifier, is_reference, last_operand, loop_variables,
+    source_text, unescaped,
+};
+
+/// The decorators that limit a parameter.
+pub(crate) const LIMITS: [&str; 4] = ["minValue", "maxValue", "minLength", "maxLength"];
+
 /// An expression. Parts that the tests do not inspect are plain text.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) enum Value {
@@ -54,6 +62,8 @@ pub(crate) struct Param {
     pub(crate) default: Option<Value>,
     /// The allowed values of its decorator.
     pub(crate) allowed: Vec<String>,
+    /// The limits of its decorators, such as `minValue` and 2.
+    pub(crate) limits: Vec<(String, i64)>,
     pub(crate) is_described: bool,
     /// Whether it is hidden in the deployment's history.
     pub(crate) is_secure: bool,
@@ -64,6 +74,8 @@ pub(crate) struct Resource {
     pub(crate) symbol: String,
     /// Type and version, including those of its parent resources: `Microsoft.Storage/storageAccounts@2025-01-01`.
     pub(crate) type_name: String,
+    /// The symbol of the resource in which it is nested, after those of the resources in which that one is.
+    pub(crate) nested_in: Option<String>,
     pub(crate) is_existing: bool,
     /// The condition of its deployment, if it has one.
     pub(crate) condition: Option<String>,
@@ -108,6 +120,8 @@ pub(crate) struct Template {
     pub(crate) module_outputs: BTreeSet<(String, String)>,
     /// Variables of loops and lambdas.
     pub(crate) locals: BTreeSet<String>,
+    /// The loops, with their variables.
+    pub(crate) loops: Vec<Loop>,
 }
 
 impl Template {
@@ -144,16 +158,22 @@ impl Template {
                         })
                     };
                     let allowed = match decorator("allowed") {
-                        Some([Value::List(values)]) => {
-                            values.iter().filter_map(Value::text).map(str::to_owned).collect()
-                        }
+                        Some([Value::List(values)]) => values
+                            .iter()
+                            .map(|value| value.text().map_or_else(|| to_source(value), str::to_owned))
+                            .collect(),
                         _ => Vec::new(),
                     };
+                    let limits = LIMITS.into_iter().filter_map(|limit| match decorator(limit) {
+                        Some([Value::Number(number)]) => Some((limit.to_owned(), *number)),
+                        _ => None,
+                    });
                     self.params.push(Param {
                         name: name(),
                         type_name: node.child(2).map_or("", |own| source_text(own, source)).to_owned(),
                         default: assigned_body(node).map(|node| value(node, source)),
                         allowed,
+                        limits: limits.collect(),
                         is_described: is_described(&calls),
                         is_secure: decorator("secure").is_some(),
                     });
@@ -189,19 +209,23 @@ impl Template {
         }
     }
 
-    fn resource(&mut self, node: Node, source: &str, around: Option<&str>) {
+    /// Reads a resource; `around` is the symbol and type of the one in which it is nested.
+    fn resource(&mut self, node: Node, source: &str, around: Option<(&str, &str)>) {
         let own = node.child(2).map(|own| value(own, source));
         let own = own.as_ref().and_then(Value::text).expect("a resource has a type").to_owned();
-        let type_name = match around.and_then(|around| around.split_once('@')) {
+        let type_name = match around.and_then(|(_, around)| around.split_once('@')) {
             Some((around, version)) => format!("{around}/{own}@{version}"),
             None => own,
         };
         let body = assigned_body(node).expect("a resource has a body");
-        self.nested(body, source, &type_name);
+        let symbol = source_text(identifier(node), source);
+        let path = around.map_or_else(|| symbol.to_owned(), |(around, _)| format!("{around}::{symbol}"));
+        self.nested(body, source, (&path, &type_name));
         let (body, loop_source) = unwrap_loop(value(body, source));
         self.resources.push(Resource {
-            symbol: source_text(identifier(node), source).to_owned(),
+            symbol: symbol.to_owned(),
             type_name,
+            nested_in: around.map(|(symbol, _)| symbol.to_owned()),
             is_existing: children(node).any(|child| child.kind() == "existing"),
             condition: condition(node, source),
             loop_source,
@@ -211,7 +235,7 @@ impl Template {
     }
 
     /// Resources nested in another one.
-    fn nested(&mut self, body: Node, source: &str, around: &str) {
+    fn nested(&mut self, body: Node, source: &str, around: (&str, &str)) {
         for node in children(body) {
             match node.kind() {
                 "resource_declaration" => self.resource(node, source, Some(around)),
@@ -233,6 +257,7 @@ impl Template {
             "for_statement" | "lambda_expression" => {
                 let variable = children(node).find(|child| child.kind() == "identifier");
                 self.locals.extend(variable.map(|variable| source_text(variable, source).to_owned()));
+                self.loops.extend(loop_variables(node, source));
             }
             "member_expression" => {
                 let path: Vec<&str> = text.split(['.', '?']).filter(|part| !part.is_empty()).collect();
@@ -261,26 +286,6 @@ fn is_described(calls: &[Value]) -> bool {
     })
 }
 
-fn children(node: Node<'_>) -> impl Iterator<Item = Node<'_>> {
-    (0..node.child_count()).filter_map(move |index| node.child(index))
-}
-
-fn source_text<'a>(node: Node, source: &'a str) -> &'a str {
-    &source[node.byte_range()]
-}
-
-/// The name of a declaration.
-fn identifier(declaration: Node) -> Node {
-    declaration.child(1).expect("a declaration has a name")
-}
-
-/// Returns the condition of a declaration.
-fn condition(declaration: Node, source: &str) -> Option<String> {
-    let condition = children(declaration).find(|child| child.kind() == "if_statement")?.child(1)?;
-    let text = source_text(condition, source);
-    Some(text.strip_prefix('(').and_then(|text| text.strip_suffix(')')).unwrap_or(text).to_owned())
-}
-
 /// Returns the body of a loop and the loop's source; the value itself if it is not a loop.
 fn unwrap_loop(body: Value) -> (Value, Option<String>) {
     match body {
@@ -289,22 +294,9 @@ fn unwrap_loop(body: Value) -> (Value, Option<String>) {
     }
 }
 
-/// Returns the value after the `=` of a declaration, or the body after its condition.
-fn assigned_body(declaration: Node) -> Option<Node> {
-    let value = children(declaration).skip_while(|child| child.kind() != "=").nth(1)?;
-    if value.kind() == "if_statement" { children(value).find(|child| child.kind() == "object") } else { Some(value) }
-}
-
-/// Returns whether an identifier is a reference, and not the name of a declaration, property or function.
-fn is_reference(node: Node) -> bool {
-    let Some(parent) = node.parent() else { return false };
-    let is_first = parent.child(0) == Some(node);
-    match parent.kind() {
-        kind if kind.ends_with("_declaration") => parent.child(1) != Some(node),
-        "object_property" | "call_expression" => !is_first,
-        "resource_expression" => is_first,
-        _ => true,
-    }
+/// Reads the text of an expression.
+fn read_expression(text: &str) -> Value {
+    Template::parse(Path::new(""), &format!("var expression = {text}\n")).variables.remove(0).1
 }
 
 fn value(node: Node, source: &str) -> Value {
@@ -322,7 +314,7 @@ fn value(node: Node, source: &str) -> Value {
             for part in children(node) {
                 match part.kind() {
                     "string_content" => text.push_str(source_text(part, source)),
-                    "escape_sequence" => text.push_str(&source_text(part, source)[1..]),
+                    "escape_sequence" => text.push_str(&unescaped(source_text(part, source))),
                     "interpolation" => return other(),
                     _ => {}
                 }
@@ -331,11 +323,28 @@ fn value(node: Node, source: &str) -> Value {
         }
         "number" => source_text(node, source).parse().map_or_else(|_| other(), Value::Number),
         "boolean" => Value::Bool(source_text(node, source) == "true"),
-        "array" => Value::List(parts(node)),
+        "array" => {
+            let whole = parts(node);
+            let elements = elements(node, source);
+            let is_divided = whole.len() != elements.len();
+            Value::List(if is_divided { elements.into_iter().map(read_expression).collect() } else { whole })
+        }
+        "member_expression" | "subscript_expression" => {
+            let Some(operand) = last_operand(node) else { return other() };
+            let ternary = operand.parent().filter(|parent| parent.kind() == "ternary_expression");
+            let Some([condition, first]) = ternary.map(|ternary| [0, 2].map(|part| ternary.child(part))) else {
+                return other();
+            };
+            let (Some(condition), Some(first)) = (condition, first) else { return other() };
+            let second = read_expression(&source[operand.start_byte()..node.end_byte()]);
+            Value::Either(source_text(condition, source).to_owned(), vec![value(first, source), second])
+        }
         "for_statement" => {
             let over = children(node).skip_while(|child| child.kind() != "in").nth(1);
             let over = over.map_or_else(String::new, |over| source_text(over, source).to_owned());
             let body = children(node).filter(Node::is_named).last();
+            let body =
+                body.and_then(|body| if body.kind() == "if_statement" { children(body).last() } else { Some(body) });
             body.map_or_else(other, |body| Value::Each(value(body, source).into(), over))
         }
         "object" => {

@@ -253,6 +253,12 @@ fn assignment_faults(templates: &[Template]) -> Vec<String> {
     faults
 }
 
+/// Returns the intended assignments of a template.
+pub(super) fn intended(template: &Template) -> usize {
+    let module = template.path.file_stem().and_then(|name| name.to_str());
+    ASSIGNMENTS.iter().filter(|[own, ..]| Some(*own) == module).count()
+}
+
 /// Returns role, scope and principal of an assignment.
 pub(crate) fn assignment(resource: &Resource, faults: &mut Vec<String>) -> Option<[String; 3]> {
     let body = |path: &str| match resource.body.at(path) {

@@ -46,6 +46,11 @@ impl Sources {
         )
     }
 
+    /// These files only.
+    pub(crate) fn of(files: &[(&str, &str)]) -> Self {
+        Self(files.iter().map(|(path, text)| (PathBuf::from(path), (*text).to_owned())).collect())
+    }
+
     /// Returns a copy with each occurrence of a text in a file replaced.
     #[track_caller]
     pub(crate) fn with(&self, path: &str, from: &str, to: &str) -> Self {
@@ -62,6 +67,14 @@ impl Sources {
 
     pub(crate) fn json(&self, path: &str) -> Value {
         serde_json::from_str(self.text(path)).unwrap_or_else(|error| panic!("{path}: {error}"))
+    }
+
+    /// Returns the files below a folder, each with its text.
+    pub(crate) fn below(&self, folder: &str) -> impl Iterator<Item = (&Path, &str)> {
+        self.0
+            .iter()
+            .filter(move |(path, _)| path.starts_with(folder))
+            .map(|(path, text)| (path.as_path(), text.as_str()))
     }
 
     /// Returns the paths of the files with this extension.
