@@ -2,7 +2,7 @@
 # Deploys the infrastructure of infra/main.bicep into a resource group.
 #
 # Usage: scripts/deploy-infra.sh (--environment NAME | --resource-group GROUP --parameters FILE) [options]
-#        scripts/deploy-infra.sh --check
+#        scripts/deploy-infra.sh --check [--update-compiled]
 #
 #   --environment NAME      staging or production: the resource group is rg-devicestate-NAME, the parameters are those of
 #                           infra/NAME.bicepparam
@@ -11,7 +11,10 @@
 #   --location REGION       region of a new resource group; with two regions use the standby's, and set param location
 #                           in the parameters (docs/operate/failover.md)
 #   --what-if               only show what would change
-#   --check                 only build and lint the templates and the parameter files; needs no login
+#   --check                 only check infra/ with Bicep's compiler: no error, no warning, formatted, and the same as what
+#                           is kept in tests/deployment/infra/compiled; needs bicep (or az, which installs it) and Node.js,
+#                           and no login
+#   --update-compiled       with --check: write anew what is kept there, after a change of infra/
 #
 # The parameter files read the environment variables OPERATOR_PRINCIPAL_IDS and SENDER_PRINCIPAL_IDS: object ids separated
 # by commas. The account that runs the smoke test must be an operator.
@@ -26,8 +29,10 @@
 set -euo pipefail
 # shellcheck source=scripts/common.sh
 source "$(dirname "${BASH_SOURCE[0]}")/common.sh"
+# shellcheck source=scripts/check-infra.sh
+source scripts/check-infra.sh
 
-environment='' resource_group='' parameters='' location='' mode=create
+environment='' resource_group='' parameters='' location='' mode=create compiled=compare
 while (($#)); do
   case $1 in
     --environment) environment=$(value "$@"); shift 2 ;;
@@ -36,10 +41,13 @@ while (($#)); do
     --location) location=$(value "$@"); shift 2 ;;
     --what-if) mode=what-if; shift ;;
     --check) mode=check; shift ;;
+    --update-compiled) compiled=update; shift ;;
     -h | --help) help; exit ;;
     *) unknown_option "$1" ;;
   esac
 done
+if [[ $mode == check ]]; then check_infra "$compiled"; fi
+[[ $compiled == compare ]] || cannot_start "the option --update-compiled needs --check"
 need az
 
 # Older versions build outputs of undeployed modules into expressions that Azure cannot evaluate. If Bicep is not installed,
@@ -48,15 +56,6 @@ oldest_bicep=0.37.4
 bicep=$(az bicep version 2>/dev/null | sed -n 's/.*version \([0-9.]*\).*/\1/p') || bicep=''
 [[ -z $bicep ]] || is_at_least "$bicep" "$oldest_bicep" ||
   cannot_start "Bicep $bicep is too old, at least $oldest_bicep is required: run az bicep upgrade"
-
-if [[ $mode == check ]]; then
-  az bicep build --file infra/main.bicep --stdout >/dev/null || failed "infra/main.bicep does not build"
-  az bicep lint --file infra/main.bicep || failed "infra/main.bicep does not pass its lints"
-  for file in infra/*.bicepparam; do
-    az bicep build-params --file "$file" --stdout >/dev/null || failed "$file does not build"
-  done
-  exit
-fi
 
 resource_group=$(resource_group "$resource_group" "$environment")
 [[ -n $parameters$environment ]] || cannot_start "missing option: --environment NAME or --parameters FILE"

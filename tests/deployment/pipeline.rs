@@ -2,6 +2,7 @@
 
 mod azure;
 pub(crate) mod calls;
+mod checking;
 mod deploying;
 mod host;
 mod pages;

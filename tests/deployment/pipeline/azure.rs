@@ -3,7 +3,7 @@
 use std::{
     env, fs,
     os::unix::fs::symlink,
-    path::PathBuf,
+    path::{Path, PathBuf},
     process::{Command, Output},
     sync::LazyLock,
 };
@@ -22,7 +22,27 @@ pub(super) const APP: &str = "func-devicestate-test";
 pub(super) const STANDBY: &str = "func-devicestate-standby";
 
 /// The other commands of the scripts: those of any machine with bash, and Node.js.
-const COMMANDS: [&str; 10] = ["basename", "bash", "cat", "dirname", "node", "sed", "sleep", "sort", "tail", "touch"];
+const COMMANDS: [&str; 19] = [
+    "basename",
+    "bash",
+    "cat",
+    "cp",
+    "diff",
+    "dirname",
+    "find",
+    "grep",
+    "mkdir",
+    "mktemp",
+    "node",
+    "rm",
+    "sed",
+    "sha256sum",
+    "sleep",
+    "sort",
+    "tail",
+    "touch",
+    "xargs",
+];
 
 /// The paths of these commands on this machine.
 static PROGRAMS: LazyLock<Vec<PathBuf>> = LazyLock::new(|| COMMANDS.map(program).to_vec());
@@ -49,6 +69,8 @@ impl Azure {
         for (name, program) in COMMANDS.iter().zip(&*PROGRAMS) {
             symlink(program, azure.path("commands").join(name)).expect("a link in the temporary folder");
         }
+        symlink(root().join("tests/deployment/pipeline/fakes"), azure.path("fakes"))
+            .expect("a link in the temporary folder");
         azure.set("outputs.json", &Value::Object(outputs.collect()).to_string());
         azure.set("older.json", r#"{"azurE_FUNCTION_APP_NAME": {"type": "String", "value": "an older one"}}"#);
         azure.set("key", MASTER_KEY);
@@ -91,8 +113,12 @@ impl Azure {
 
     /// Runs a script with environment variables.
     pub(super) fn run_with(&self, script: &str, arguments: &[&str], settings: &[(&str, &str)]) -> ScriptResult {
-        let mut command = Command::new(root().join("scripts").join(script));
-        self.finish(command.args(arguments), settings)
+        self.run_program(&root().join("scripts").join(script), arguments, settings)
+    }
+
+    /// Runs a script of a copy of the repository.
+    pub(super) fn run_program(&self, program: &Path, arguments: &[&str], settings: &[(&str, &str)]) -> ScriptResult {
+        self.finish(Command::new(program).args(arguments), settings)
     }
 
     /// Runs a shell script of this folder.
@@ -101,9 +127,8 @@ impl Azure {
     }
 
     fn finish(&self, command: &mut Command, settings: &[(&str, &str)]) -> ScriptResult {
-        let fakes = root().join("tests/deployment/pipeline/fakes");
         command.current_dir(self.0.path()).env_clear().envs(settings.iter().copied());
-        let path = env::join_paths([fakes, self.path("commands")]).expect("a PATH");
+        let path = env::join_paths([self.path("fakes"), self.path("commands")]).expect("a PATH");
         command.env("PATH", path).env("FAKE", self.0.path());
         command.envs(env::var_os("LLVM_PROFILE_FILE").map(|file| ("LLVM_PROFILE_FILE", file)));
         let Output { status, stdout, stderr } = command.output().expect("a script of this repository");
