@@ -17,13 +17,14 @@
 #   --update-compiled       with --check: write anew what is kept there, after a change of infra/
 #
 # The parameter files read the environment variables OPERATOR_PRINCIPAL_IDS and SENDER_PRINCIPAL_IDS: object ids separated
-# by commas. The account that runs the smoke test must be an operator.
+# by commas. If one is empty, the account that deploys is meant. The account that runs the smoke test must be an operator.
 #
 # Examples:
 #   scripts/deploy-infra.sh --check
 #   scripts/deploy-infra.sh --environment staging --what-if
-#   OPERATOR_PRINCIPAL_IDS=$(az ad signed-in-user show --query id --output tsv) \
-#     scripts/deploy-infra.sh --environment staging --location westeurope
+#   scripts/deploy-infra.sh --environment staging --location westeurope
+#   OPERATOR_PRINCIPAL_IDS=$(az ad group show --group operators --query id --output tsv) \
+#     scripts/deploy-infra.sh --environment production
 #
 # Exit codes: 0 done, 1 failed, 2 could not start.
 set -euo pipefail

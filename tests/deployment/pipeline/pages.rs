@@ -129,6 +129,29 @@ fn each_kind_of_name_that_does_not_exist_is_detected() {
     assert_detected(&unknown_properties("`sessionOwner=true`"), "sessionOwner");
 }
 
+/// Returns what each step of a page lacks: a command, or one of the three answers.
+fn incomplete_steps(page: &str) -> Vec<String> {
+    let parts = ["```sh\n", "* **Expect**: ", "* **Settles**: ", "* **Record**: "];
+    let steps = page.split("\n## ").skip(1).filter_map(|step| step.split_once('\n'));
+    let missing = steps.flat_map(|(title, step)| {
+        let missing = parts.iter().filter(|part| !step.contains(**part));
+        missing.map(move |part| format!("{title} lacks {}", part.trim()))
+    });
+    missing.collect()
+}
+
+#[test]
+fn each_step_has_a_command_what_to_expect_what_it_settles_and_where_to_record_it() {
+    let page = file(FIRST);
+    assert_no_faults(&incomplete_steps(&page));
+    assert_eq!(page.matches("\n## ").count(), 10);
+    for part in ["```sh", "* **Expect**", "* **Settles**", "* **Record**"] {
+        let (before, steps) = page.split_once("\n## 1. ").expect("its first step");
+        let changed = format!("{before}\n## 1. {}", steps.replacen(part, "", 1));
+        assert_detected(&incomplete_steps(&changed), &format!("lacks {part}"));
+    }
+}
+
 /// The commands of the page's preparation are run.
 #[test]
 fn a_trial_deploys_the_parameters_of_staging_and_others() {
