@@ -298,9 +298,9 @@ async fn reserved_names_are_not_valid_for_readings() {
     }
     let store = Arc::new(ScriptedStore::default());
     let named = |(number, name): (i64, &str)| Event { body: name.to_owned().into(), ..battery(number, "d", 0.0) };
-    let events = (0..).zip(["id", "Versions", "Heard", "_ts", "", "Id", "versions"]).map(named);
+    let events = (0..).zip(["id", "Versions", "Heard", "SilentSince", "ttl", "_ts", "", "Id", "versions"]).map(named);
     let processed = processor_with_telemetry(&store, Arc::new(ReservedNames)).process(&batch(events)).await;
-    assert_eq!(kinds(&processed)[..5], ["failed poison"; 5]);
-    assert_eq!(kinds(&processed)[5..], ["applied"; 2]);
+    assert_eq!(kinds(&processed)[..7], ["failed poison"; 7]);
+    assert_eq!(kinds(&processed)[7..], ["applied"; 2]);
     assert_eq!(readings(&store.document("d").await.expect("a document")), json!({"Id": 1, "versions": 1}));
 }
