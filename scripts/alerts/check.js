@@ -57,7 +57,9 @@ function formatted(value, type) {
   if (type === "datetime") return new Date(value).toISOString();
   if (type === "timespan") return `${(value / 1000).toFixed(1)} s`;
   if (typeof value === "number") return Number.isInteger(value) ? String(value) : value.toFixed(2);
-  return typeof value === "object" ? JSON.stringify(value) : String(value);
+  const text = typeof value === "object" ? JSON.stringify(value) : String(value);
+  // A sender's text, such as a device id, must not control the terminal.
+  return text.replace(/[\p{Cc}\p{Cf}\p{Zl}\p{Zp}]/gu, "\uFFFD");
 }
 
 /** Formats a table; numbers are right-aligned. */

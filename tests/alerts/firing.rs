@@ -344,17 +344,31 @@ fn the_json_output_satisfies_the_schema() {
 }
 
 #[test]
+fn a_table_shows_the_control_characters_of_a_device_id_as_replacements() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let file = folder.path().join("telemetry.jsonl");
+    let mut telemetry = Telemetry::healthy();
+    telemetry.record(20, "a", &device("deviceSilent", "\u{1b}]0;x\u{7}\u{9b}2J\u{202e}"));
+    let lines: String = telemetry.0.iter().map(|row| row.to_string() + "\n").collect();
+    fs::write(&file, lines).expect("a file");
+    let output = check(&file, &["--query", "silent-devices"]);
+    let text = String::from_utf8_lossy(&output.stdout);
+    assert!(text.contains(" \u{fffd}]0;x\u{fffd}\u{fffd}2J\u{fffd} "), "{text:?}");
+}
+
+fn device(record: &str, device: &str) -> Value {
+    let mut fields = json!({
+        "record": record, "timestamp": "2026-11-21T09:00:00.000Z", "level": "INFO", "deviceId": device,
+        "silentSince": "2026-11-21T08:00:00.000Z", "silentMs": 3_600_000,
+    });
+    if record == "deviceBack" {
+        fields["heard"] = "2026-11-21T09:00:00.000Z".into();
+    }
+    fields
+}
+
+#[test]
 fn silent_devices_fires_until_they_are_back_or_for_the_window() {
-    let device = |record: &str, device: &str| {
-        let mut fields = json!({
-            "record": record, "timestamp": "2026-11-21T09:00:00.000Z", "level": "INFO", "deviceId": device,
-            "silentSince": "2026-11-21T08:00:00.000Z", "silentMs": 3_600_000,
-        });
-        if record == "deviceBack" {
-            fields["heard"] = "2026-11-21T09:00:00.000Z".into();
-        }
-        fields
-    };
     let fired = &["silent-devices"];
     let mut telemetry = Telemetry::healthy();
     telemetry.record(14, "a", &device("deviceSilent", "pump-1")).fires(&[]);
