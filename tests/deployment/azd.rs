@@ -101,7 +101,7 @@ fn settings(parameters: &str) -> BTreeSet<String> {
     names.filter(|name| *name != "AZURE_PRINCIPAL_ID").map(str::to_owned).collect()
 }
 
-/// Returns the settings that GitHub's workflow does not pass to azd under their own names, and those that it passes in vain.
+/// Returns the settings that GitHub's workflow does not pass to azd under their own names, and those that no parameter has.
 fn setting_faults(parameters: &str, workflow: &Value) -> Vec<String> {
     let settings = settings(parameters);
     let is_missing = |name: &&String| workflow["env"][name.as_str()] != format!("${{{{ vars.{name} }}}}");
