@@ -91,6 +91,11 @@ fn faults(sources: &Sources) -> Vec<String> {
             other => panic!("{name} is an {other}"),
         };
         expect(Some(text), Some(value));
+        // docs/operate/deploy.md says so.
+        match param.type_name.as_str() {
+            "bool" | "int" => expect(Some("yes"), None),
+            _ => {}
+        }
     }
     faults
 }
