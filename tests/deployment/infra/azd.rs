@@ -92,9 +92,8 @@ fn faults(sources: &Sources) -> Vec<String> {
         };
         expect(Some(text), Some(value));
         // docs/operate/deploy.md says so.
-        match param.type_name.as_str() {
-            "bool" | "int" => expect(Some("yes"), None),
-            _ => {}
+        if ["bool", "int"].contains(&param.type_name.as_str()) {
+            expect(Some("yes"), None);
         }
     }
     faults
