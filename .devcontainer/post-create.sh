@@ -11,5 +11,6 @@ sudo apt-get install --yes --no-install-recommends libicu72 python3-pip
 # Versions up to 4.6 cannot publish a custom handler to every Flex Consumption app; 4.15 needs Node.js 22.
 npm install --global azure-functions-core-tools@4.15.1
 
-# The toolchain that rust-toolchain.toml names.
+# The toolchain that rust-toolchain.toml names; and on a machine with another processor, what the package is built for.
 rustup toolchain install
+rustup target add x86_64-unknown-linux-gnu

@@ -8,18 +8,23 @@ kept=tests/deployment/infra/compiled
 # The oldest version of which the output was compared with that of newer ones.
 oldest_checker=0.47.16
 
-# Sets bicep to the command.
+# Sets bicep to the command: the one on PATH, or az's own, which az installs or upgrades if both are missing or too old.
 find_bicep() {
-  local installed=${AZURE_CONFIG_DIR:-${HOME:-}/.azure}/bin/bicep version
-  if ! bicep=$(command -v bicep || command -v "$installed"); then
-    command -v az >/dev/null ||
-      cannot_start "the command bicep is required but not installed: install it, or az, which installs it, and check PATH"
-    az bicep install >&2 || cannot_start "az bicep install failed"
-    bicep=$installed
-  fi
-  version=$("$bicep" --version | sed -n 's/.*version \([0-9.]*\).*/\1/p')
-  is_at_least "$version" "$oldest_checker" ||
-    cannot_start "Bicep $version is too old, at least $oldest_checker is required: install a newer one, or run az bicep upgrade"
+  local own=${AZURE_CONFIG_DIR:-${HOME:-}/.azure}/bin/bicep
+  for bicep in bicep "$own"; do
+    if is_new_enough; then return; fi
+  done
+  local need="Bicep $oldest_checker or newer is required"
+  command -v az >/dev/null || cannot_start "$need: install it, or az, which installs it, and check PATH"
+  # Not install, which in a pipeline is content with an older one on PATH.
+  az bicep upgrade >&2 || cannot_start "$need, and az bicep upgrade failed"
+  is_new_enough || cannot_start "$need: az bicep upgrade installed none in $own"
+}
+
+is_new_enough() {
+  local version
+  command -v "$bicep" >/dev/null || return 1
+  version=$("$bicep" --version | sed -n 's/.*version \([0-9.]*\).*/\1/p') && is_at_least "$version" "$oldest_checker"
 }
 
 # Fails at any diagnostic. A property that Azure does not have is only a warning, and with warnings bicep ends with 0.
@@ -68,7 +73,7 @@ compile() {
 check_compiled() {
   local new=$1/compiled file
   (cd "$new" && find . -type f) >"$1/new"
-  (cd "$kept" && find main.json sources.sha256 snapshots/*.json -type f 2>/dev/null | sed 's,^,./,') >"$1/old"
+  (cd "$kept" && find . -path ./example -prune -o \( -name '*.json' -o -name '*.sha256' \) -print) >"$1/old"
   while read -r file; do
     diff -U 1 "$kept/$file" "$new/$file" >"$1/diff" 2>&1 || { sed -n 1,20p "$1/diff" >&2 && old=1; }
   done < <(sort -u "$1/new" "$1/old")

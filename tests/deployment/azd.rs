@@ -101,23 +101,26 @@ fn settings(parameters: &str) -> BTreeSet<String> {
     names.filter(|name| *name != "AZURE_PRINCIPAL_ID").map(str::to_owned).collect()
 }
 
-/// Returns the settings that GitHub's workflow does not pass to azd under their own names.
-fn missing_settings(parameters: &str, workflow: &Value) -> Vec<String> {
-    let is_missing = |name: &String| workflow["env"][name] != format!("${{{{ vars.{name} }}}}");
-    settings(parameters).into_iter().filter(is_missing).collect()
+/// Returns the settings that GitHub's workflow does not pass to azd under their own names, and those that no parameter has.
+fn setting_faults(parameters: &str, workflow: &Value) -> Vec<String> {
+    let settings = settings(parameters);
+    let is_missing = |name: &&String| workflow["env"][name.as_str()] != format!("${{{{ vars.{name} }}}}");
+    let unused = workflow["env"].as_object().into_iter().flat_map(|env| env.keys());
+    let unused = unused.filter(|name| name.starts_with("DEVICESTATE_") && !settings.contains(*name));
+    settings.iter().filter(is_missing).chain(unused).cloned().collect()
 }
 
 /// Azure Pipelines passes all variables by itself.
 #[test]
-fn github_passes_every_setting_of_the_parameters_to_azd() {
+fn github_passes_exactly_the_settings_of_the_parameters_to_azd() {
     let (parameters, workflow) = (file(PARAMETERS), read(DEPLOY));
-    assert!(settings(&parameters).len() >= 10);
-    assert_eq!(missing_settings(&parameters, &workflow), Vec::<String>::new());
+    assert!(settings(&parameters).len() > 40);
+    assert_eq!(setting_faults(&parameters, &workflow), Vec::<String>::new());
     let changed = parameters.replace("DEVICESTATE_SESSIONS", "DEVICESTATE_SESSION");
-    assert_eq!(missing_settings(&changed, &workflow), ["DEVICESTATE_SESSION"]);
+    assert_eq!(setting_faults(&changed, &workflow), ["DEVICESTATE_SESSION", "DEVICESTATE_SESSIONS"]);
     let mut planted = workflow.clone();
     planted["env"]["DEVICESTATE_SESSIONS"] = json!("${{ vars.DEVICESTATE_TELEMETRY }}");
-    assert_eq!(missing_settings(&parameters, &planted), ["DEVICESTATE_SESSIONS"]);
+    assert_eq!(setting_faults(&parameters, &planted), ["DEVICESTATE_SESSIONS"]);
     for name in ["AZURE_CLIENT_ID", "AZURE_TENANT_ID", "AZURE_SUBSCRIPTION_ID", "AZURE_RESOURCE_GROUP"] {
         assert_eq!(workflow["env"][name], format!("${{{{ vars.{name} }}}}"));
     }
@@ -247,6 +250,9 @@ fn container_errors(container: &Value) -> Vec<String> {
     if features.get(FEATURES[1].0).is_none_or(|options| options["installBicep"] != true) {
         errors.push("no Bicep".into());
     }
+    if container["containerEnv"]["AZD_ALPHA_ENABLE_LANGUAGE_CUSTOM"] != "true" {
+        errors.push("azd would refuse the language of azure.yaml".into());
+    }
     errors
 }
 
@@ -260,6 +266,7 @@ fn the_dev_container_has_azd_az_with_bicep_docker_and_node() {
         ("/features", json!({}), "no ghcr.io/azure/azure-dev/azd:0"),
         ("/features/ghcr.io~1devcontainers~1features~1azure-cli:1", json!({"bicep": true}), "azure-cli:1: bicep"),
         ("/features/ghcr.io~1devcontainers~1features~1azure-cli:1", json!({}), "no Bicep"),
+        ("/containerEnv", json!({}), "the language of azure.yaml"),
     ] {
         let mut planted = container.clone();
         let (parent, name) = path.rsplit_once('/').expect("a path");

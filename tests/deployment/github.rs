@@ -6,7 +6,7 @@ use devicestate_test_support::root;
 use serde_json::{Value, json};
 
 use crate::pipeline::{
-    calls::{call_errors, calls, commands, file, is_script},
+    calls::{call_errors, calls, commands, file, is_script, objects},
     yaml::{THIS, pipeline, read, run_node},
 };
 
@@ -193,4 +193,8 @@ fn github_runs_the_checks_that_azure_pipelines_runs() {
     let expected = checks(&[verify]);
     assert_eq!(checks(&[read(CI), read(AUDIT)]), expected);
     assert_eq!(expected.len(), 7, "{expected:?}");
+    // The disk of a hosted machine is small.
+    let verify =
+        objects(&pipeline(THIS)).iter().any(|step| step.get("env") == Some(&json!({"CARGO_INCREMENTAL": "0"})));
+    assert!(verify && read(CI)["env"]["CARGO_INCREMENTAL"] == "0");
 }

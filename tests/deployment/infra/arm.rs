@@ -8,7 +8,7 @@ use tree_sitter::{Node, Parser};
 use super::{
     bicep::{Module, Resource, Template, Value},
     compiled::json::is_expression,
-    grammar::{children, elements, last_operand, operator_function, source_text, unescaped},
+    grammar::{Part, children, elements, last_operand, operator_function, source_text, string_parts},
 };
 
 /// A place in a template: its declarations, and the loops and lambdas around.
@@ -174,19 +174,17 @@ impl<'a> Scope<'a> {
 
     fn string(&self, node: Node, source: &str) -> Option<String> {
         let (mut text, mut format, mut values) = (String::new(), String::new(), Vec::new());
-        for part in children(node) {
-            let literal = match part.kind() {
-                "string_content" => source_text(part, source).to_owned(),
-                "escape_sequence" => unescaped(source_text(part, source)),
-                "interpolation" => {
+        for part in string_parts(node, source) {
+            match part {
+                Part::Text(literal) => {
+                    text.push_str(&literal);
+                    format.push_str(&literal.replace('{', "{{").replace('}', "}}"));
+                }
+                Part::Interpolation(part) => {
                     format.extend(["{", &values.len().to_string(), "}"]);
                     values.push(self.node(part.named_child(0)?, source)?);
-                    continue;
                 }
-                _ => continue,
-            };
-            text.push_str(&literal);
-            format.push_str(&literal.replace('{', "{{").replace('}', "}}"));
+            }
         }
         if values.is_empty() {
             Some(literal(&text))

@@ -91,6 +91,10 @@ fn faults(sources: &Sources) -> Vec<String> {
             other => panic!("{name} is an {other}"),
         };
         expect(Some(text), Some(value));
+        // docs/operate/deploy.md says so.
+        if ["bool", "int"].contains(&param.type_name.as_str()) {
+            expect(Some("yes"), None);
+        }
     }
     faults
 }

@@ -8,8 +8,8 @@ use std::{
 use tree_sitter::{Node, Parser};
 
 use super::grammar::{
-    Loop, assigned_body, children, condition, elements, identifier, is_reference, last_operand, loop_variables,
-    source_text, unescaped,
+    Loop, Part, assigned_body, children, condition, elements, identifier, is_reference, last_operand, loop_variables,
+    source_text, string_parts,
 };
 
 /// The decorators that limit a parameter.
@@ -311,12 +311,10 @@ fn value(node: Node, source: &str) -> Value {
     match node.kind() {
         "string" => {
             let mut text = String::new();
-            for part in children(node) {
-                match part.kind() {
-                    "string_content" => text.push_str(source_text(part, source)),
-                    "escape_sequence" => text.push_str(&unescaped(source_text(part, source))),
-                    "interpolation" => return other(),
-                    _ => {}
+            for part in string_parts(node, source) {
+                match part {
+                    Part::Text(part) => text.push_str(&part),
+                    Part::Interpolation(_) => return other(),
                 }
             }
             Value::Text(text)

@@ -33,8 +33,30 @@ pub(super) fn loop_variables(node: Node, source: &str) -> Option<Loop> {
     Some(Loop { over, item, index: name("loop_enumerator") })
 }
 
+/// A part of a string.
+pub(super) enum Part<'a> {
+    Text(String),
+    Interpolation(Node<'a>),
+}
+
+/// Returns the parts of a string. The grammar has spaces at the start of a text in the node that follows.
+pub(super) fn string_parts<'a>(string: Node<'a>, source: &str) -> Vec<Part<'a>> {
+    let mut parts = Vec::new();
+    for part in children(string) {
+        let text = source_text(part, source);
+        let token = if part.kind() == "string_content" { "" } else { text.trim_start() };
+        parts.push(Part::Text(text[..text.len() - token.len()].to_owned()));
+        match part.kind() {
+            "escape_sequence" => parts.push(Part::Text(unescaped(token))),
+            "interpolation" => parts.push(Part::Interpolation(part)),
+            _ => {}
+        }
+    }
+    parts
+}
+
 /// Returns what an escape sequence of a string stands for.
-pub(super) fn unescaped(sequence: &str) -> String {
+fn unescaped(sequence: &str) -> String {
     match &sequence[1..] {
         "n" => "\n".to_owned(),
         "r" => "\r".to_owned(),

@@ -22,7 +22,7 @@ pub(super) const APP: &str = "func-devicestate-test";
 pub(super) const STANDBY: &str = "func-devicestate-standby";
 
 /// The other commands of the scripts: those of any machine with bash, and Node.js.
-const COMMANDS: [&str; 19] = [
+const COMMANDS: [&str; 20] = [
     "basename",
     "bash",
     "cat",
@@ -33,6 +33,7 @@ const COMMANDS: [&str; 19] = [
     "grep",
     "mkdir",
     "mktemp",
+    "mv",
     "node",
     "rm",
     "sed",

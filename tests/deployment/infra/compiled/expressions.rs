@@ -37,6 +37,10 @@ fn expressions_are_translated_as_the_compiler_does() {
         ("'{${kept}}'", "format('{{{0}}}', variables('kept'))"),
         ("'it\\'s\\n'", "'it''s\n'"),
         (
+            "replace(' ${limit}  ${limit} ', ' ', '')",
+            "replace(format(' {0}  {1} ', parameters('limit'), parameters('limit')), ' ', '')",
+        ),
+        (
             "net.?outputs.id ?? ''",
             "coalesce(tryGet(if(equals(variables('kept'), 1), reference(resourceId('Microsoft.Resources/deployments', 'net'), '2025-04-01'), null()), 'outputs', 'id', 'value'), '')",
         ),
@@ -69,15 +73,16 @@ fn expressions_are_translated_as_the_compiler_does() {
     }
 }
 
-/// The grammar reads these otherwise: `a ? b : c.d` as `(a ? b : c).d`, and a call in an array as two elements.
+/// The grammar reads these otherwise: `a ? b : c.d` as `(a ? b : c).d`, a call in an array as two elements, and
+/// a string without its first spaces.
 #[test]
 fn the_reader_corrects_what_the_grammar_reads_otherwise() {
-    let text = "var one = a ? b : c[0].d\nvar two = [deployer().objectId]\nvar three = 'it\\'s\\n\\u{41}'\n";
+    let text = "var one = a ? b : c[0].d\nvar two = [deployer().objectId]\nvar three = ' it\\'s\\n\\u{41} '\n";
     let template = Template::parse(Path::new("infra/main.bicep"), text);
     let other = |text: &str| Value::Other(text.to_owned());
     assert_eq!(template.variable("one"), Some(&Value::Either("a".to_owned(), vec![other("b"), other("c[0].d")])));
     assert_eq!(template.variable("two"), Some(&Value::List(vec![other("deployer().objectId")])));
-    assert_eq!(template.variable("three"), Some(&Value::Text("it's\nA".to_owned())));
+    assert_eq!(template.variable("three"), Some(&Value::Text(" it's\nA ".to_owned())));
     let names: Vec<&str> = template.references.iter().map(|(name, _)| name.as_str()).collect();
     assert_eq!(names, ["a", "b", "c"], "deployer is a function");
 }
