@@ -102,13 +102,16 @@ impl Deployment<'_> {
                 }
                 json!(values)
             }
-            "filter" => {
+            "filter" | "map" => {
                 let (name, body) = (nodes[1].named_child(0).expect("a name"), nodes[1].named_child(1).expect("a body"));
                 let mut values = Vec::new();
                 for element in list(0)? {
                     let mut locals = locals.clone();
                     locals.insert(source[name.byte_range()].to_owned(), element.clone());
-                    if self.value(body, source, &locals)? == true {
+                    let value = self.value(body, source, &locals)?;
+                    if function == "map" {
+                        values.push(value);
+                    } else if value == true {
                         values.push(element);
                     }
                 }

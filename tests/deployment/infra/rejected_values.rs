@@ -11,6 +11,8 @@ use super::{
 
 const ID: &str = "11111111-1111-1111-1111-111111111111";
 const OTHER_ID: &str = "22222222-2222-2222-2222-222222222222";
+const LETTERS: &str = "aaaaaaaa-aaaa-aaaa-aaaa-aaaaaaaaaaaa";
+const CAPITALS: &str = "AAAAAAAA-AAAA-AAAA-AAAA-AAAAAAAAAAAA";
 
 /// A parameter of a module that main.bicep deploys, parameters of the deployment, and the result: a value or the words of the
 /// rejection.
@@ -66,6 +68,14 @@ fn cases() -> Vec<(&'static str, &'static str, Json, Result<Json, &'static str>)
             Ok(json!([ID, OTHER_ID])),
         ),
         ("region", "senderPrincipalIds", json!({ "senderPrincipalIds": [ID, ID] }), Ok(json!([ID]))),
+        // In capitals it is the same one.
+        (
+            "documents",
+            "operatorPrincipalIds",
+            json!({ "operatorPrincipalIds": [CAPITALS, LETTERS] }),
+            Ok(json!([LETTERS])),
+        ),
+        ("region", "senderPrincipalIds", json!({ "senderPrincipalIds": [CAPITALS] }), Ok(json!([LETTERS]))),
         ("documents", "operatorPrincipalIds", json!({ "operatorPrincipalIds": ["me@example.com"] }), Err(ids)),
         ("documents", "operatorPrincipalIds", json!({ "senderPrincipalIds": ["me@example.com"] }), Err(ids)),
     ]
@@ -90,7 +100,9 @@ fn a_missing_or_wrong_rejection_is_detected() {
         ("privateFunctionApp && !privateNetwork", "privateFunctionApp && privateNetwork", "privateFunctionApp"),
         ("length(id) != 36", "length(id) != 14", "me@example.com"),
         ("concat(operatorPrincipalIds, senderPrincipalIds)", "concat(operatorPrincipalIds, [])", "me@example.com"),
-        ("union(operatorPrincipalIds, [])", "operatorPrincipalIds", ID),
+        ("union(map(operatorPrincipalIds, id => toLower(id)), [])", "map(operatorPrincipalIds, id => toLower(id))", ID),
+        ("map(operatorPrincipalIds, id => toLower(id))", "operatorPrincipalIds", CAPITALS),
+        ("map(senderPrincipalIds, id => toLower(id))", "senderPrincipalIds", CAPITALS),
         ("      senderPrincipalIds: senders\n", "      senderPrincipalIds: operators\n", ID),
     ] {
         assert_detected(&faults(&Sources::read().with("infra/main.bicep", from, to)), words);
