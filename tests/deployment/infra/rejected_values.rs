@@ -4,7 +4,6 @@
 use serde_json::{Value as Json, json};
 
 use super::{
-    bicep::to_source,
     evaluate::{DEPLOYER, Deployment},
     sources::{Sources, assert_detected, assert_no_faults},
 };
@@ -117,9 +116,8 @@ fn faults(sources: &Sources) -> Vec<String> {
         let at = format!("{module}.{param} with {parameters}");
         let Json::Object(parameters) = parameters else { panic!("not parameters: {parameters}") };
         let module = template.modules.iter().find(|own| own.symbol == module).expect("a module of main.bicep");
-        let source = to_source(module.params.get(param).expect("a parameter of the module"));
-        let deployment = Deployment { template, parameters: parameters.into_iter().collect() };
-        let result = deployment.evaluate(&source);
+        let value = module.params.get(param).expect("a parameter of the module");
+        let result = Deployment::new(&templates, parameters).evaluate(value);
         let is_expected = match (&result, &expected) {
             (Ok(value), Ok(expected)) => value == expected,
             (Err(words), Err(expected)) => words.contains(expected),
