@@ -25,7 +25,7 @@ param zoneRedundant bool = true
 @description('Whether the documents are spread over the availability zones: by default like the rest. Set it to false if a busy region has no capacity for Cosmos DB accounts with zones. It cannot be changed later.')
 param zoneRedundantDocuments bool = zoneRedundant
 
-@description('Whether the resources are reached only through a virtual network, by private endpoints. Event Hubs, IoT Hub, storage and documents are then closed to the internet; producers and operators must connect through the network. Connect other networks to it by peering: a deployment deletes subnets that it does not know. With sessions it cannot be changed later, because Service Bus keeps its tier.')
+@description('Whether the resources are reached only through a virtual network, by private endpoints. Event Hubs, IoT Hub, storage and documents are then closed to the internet; producers and operators must connect through the network. Connect other networks to it by peering: a deployment deletes subnets that it does not know. With sessions it cannot be changed later, because Service Bus keeps its tier. With a second region it should not be: the stream of that region would remain, and open.')
 param privateNetwork bool = false
 
 @description('Object ids, in Microsoft Entra, of the users, groups and pipelines that may read the documents, repair dead letters (a replay writes the document) and query the logs. Empty: the account that deploys. A deployment only adds roles: those of persons who are no longer named remain.')
