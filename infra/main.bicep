@@ -25,7 +25,7 @@ param zoneRedundant bool = true
 @description('Whether the documents are spread over the availability zones: by default like the rest. Set it to false if a busy region has no capacity for Cosmos DB accounts with zones. It cannot be changed later.')
 param zoneRedundantDocuments bool = zoneRedundant
 
-@description('Whether the resources are reached only through a virtual network, by private endpoints. Event Hubs, IoT Hub, storage and documents are then closed to the internet; producers and operators must connect through the network.')
+@description('Whether the resources are reached only through a virtual network, by private endpoints. Event Hubs, IoT Hub, storage and documents are then closed to the internet; producers and operators must connect through the network. Connect other networks to it by peering: a deployment deletes subnets that it does not know. With sessions it cannot be changed later, because Service Bus keeps its tier. With a second region it should not be: the stream of that region would remain, and open.')
 param privateNetwork bool = false
 
 @description('Object ids, in Microsoft Entra, of the users, groups and pipelines that may read the documents, repair dead letters (a replay writes the document) and query the logs. Empty: the account that deploys. A deployment only adds roles: those of persons who are no longer named remain.')
@@ -69,10 +69,10 @@ param iotHubSku string = 'S1'
 @maxValue(200)
 param iotHubUnits int = 1
 
-@description('Whether there is also a Service Bus queue with a session per device, and the function that reads it. With privateNetwork it needs the tier Premium, about 677 US dollars per month. docs/operate/sessions.md describes when it is useful.')
+@description('Whether there is also a Service Bus queue with a session per device, and the function that reads it. With privateNetwork it needs the tier Premium, about 677 US dollars per month. docs/operate/sessions.md describes when it is useful. Changing it back disables the function, but does not remove the queue, which remains billed.')
 param sessions bool = false
 
-@description('With sessions: whether the function app is Azure Service Bus Data Owner of the queue, besides Receiver. Only then the platform knows the length of the queue; otherwise it adds instances one at a time, if at all. The role may also change and delete the queue.')
+@description('With sessions: whether the function app is Azure Service Bus Data Owner of the queue, besides Receiver. Only then the platform knows the length of the queue; otherwise it adds instances one at a time, if at all. The role may also change and delete the queue. Changing it to false does not remove the role.')
 param sessionQueueOwner bool = true
 
 // Documents.
@@ -96,7 +96,7 @@ param deadLetterRedundancy string = 'Standard_RAGRS'
 @allowed([512, 2048, 4096])
 param instanceMemoryMB int = 2048
 
-@description('Whether the instances are spread over the availability zones. The platform then keeps two of them always ready, and billed, for each function that it scales by itself; all HTTP functions are one. Only some regions support it: az functionapp list-flexconsumption-locations --zone-redundant=true.')
+@description('Whether the instances are spread over the availability zones. The platform then keeps two of them always ready, and billed, for each function that it scales by itself; all HTTP functions are one. Only some regions support it: az functionapp list-flexconsumption-locations --zone-redundant=true. Without zoneRedundant it can be turned on only in the first deployment: the storage of the host cannot be changed later.')
 param zoneRedundantInstances bool = false
 
 @description('The maximum number of instances on demand, for each function that the platform scales by itself: with sessions up to twice as many in all. More instances than the hub has partitions stay idle.')
@@ -180,13 +180,13 @@ param alertEmails array = []
 @allowed(['containers', 'account'])
 param hostStorageRoles string = 'containers'
 
-@description('With privateNetwork: whether the addresses of the function app, also the one to which packages are published, are closed to the internet. Publishing, the smoke test and the read API then need a connection through the network.')
+@description('With privateNetwork: whether the addresses of the function app, also the one to which packages are published, are closed to the internet. Publishing, the smoke test and the read API then need a connection through the network. Changing it back opens them, but does not remove the private endpoint, which remains billed.')
 param privateFunctionApp bool = false
 
-@description('Whether the logs also record who read, changed or deleted dead letters, deleted checkpoints or packages, changed the Cosmos DB account, and used the Key Vault. Billed like all logs.')
+@description('Whether the logs also record who read, changed or deleted dead letters, deleted checkpoints or packages, changed the Cosmos DB account, and used the Key Vault. Billed like all logs. Changing it back does not end them: delete the diagnostic settings devicestate-audit.')
 param auditLogs bool = false
 
-@description('Whether locks keep the Cosmos DB account and the storage accounts of the dead letters from being deleted. It can be set only by someone who may create locks, such as an Owner; azd down requires that they are removed first.')
+@description('Whether locks keep the Cosmos DB account and the storage accounts of the dead letters from being deleted. It can be set only by someone who may create locks, such as an Owner. Changing it back does not remove them; azd down requires that they are removed first.')
 param deleteLocks bool = false
 
 var tags = {
@@ -202,10 +202,13 @@ var isAppPrivate = privateFunctionApp && !privateNetwork
   : privateFunctionApp
 var nothing = ''
 
-// An id that is named twice would be two role assignments of one name.
+// An id that is named twice would be two role assignments of one name, and in capitals a second one of the same role: both are
+// rejected.
 var deployingPrincipal = deployer().objectId
-var operators = empty(operatorPrincipalIds) ? [deployingPrincipal] : union(operatorPrincipalIds, [])
-var senders = empty(senderPrincipalIds) ? [deployingPrincipal] : union(senderPrincipalIds, [])
+var operators = empty(operatorPrincipalIds)
+  ? [deployingPrincipal]
+  : union(map(operatorPrincipalIds, id => toLower(id)), [])
+var senders = empty(senderPrincipalIds) ? [deployingPrincipal] : union(map(senderPrincipalIds, id => toLower(id)), [])
 
 // For fail(): what Azure would reject in the middle of a deployment, and in other words.
 var notObjectIds = filter(concat(operatorPrincipalIds, senderPrincipalIds), id => length(id) != 36)

@@ -150,6 +150,8 @@ module endpoint 'private-endpoint.bicep' = if (isPrivate) {
     subnetId: endpointSubnetId
     dnsZoneIds: [sitesZoneId]
   }
+  // Sequential: an app supports only one change at a time.
+  dependsOn: [app::settings]
 }
 
 @description('Its name.')

@@ -8,6 +8,7 @@ use serde_json::Value as Json;
 
 use super::{
     bicep::{Template, Value, to_source},
+    expected::Expected,
     sources::{Sources, assert_detected, assert_no_faults},
 };
 
@@ -63,14 +64,15 @@ const VARIABLES: [[&str; 2]; 5] = [
     ["metricAlerts", "filter(measured, alert => !empty(alert.source.id))"],
 ];
 
-/// Template, a module of it, parameter, and its value.
-const MODULE_PARAMETERS: [[&str; 4]; 5] = [
-    ["infra/main.bicep", "region", "accountId", "index == 0 ? documents.outputs.accountId : ''"],
-    ["infra/main.bicep", "region", "iotHubName", "iotHub.?outputs.name ?? nothing"],
-    ["infra/main.bicep", "region", "alertEmails", "alertEmails"],
-    ["infra/modules/region.bicep", "alerts", "namespace", "withEventHubs ? namespace : ''"],
-    ["infra/modules/region.bicep", "alerts", "retentionHours", "retentionHours"],
-];
+/// What the module gets.
+const EXPECTED: Expected = Expected {
+    parameters: &[
+        ["main", "region", "accountId", "index == 0 ? documents.outputs.accountId : ''"],
+        ["main", "region", "iotHubName", "iotHub.?outputs.name ?? nothing"],
+        ["region", "alerts", "namespace", "withEventHubs ? namespace : ''"],
+    ],
+    ..Expected::NOTHING
+};
 
 #[test]
 fn all_alerts_and_queries_are_deployed_with_allowed_values() {
@@ -136,14 +138,7 @@ fn faults(sources: &Sources) -> Vec<String> {
             faults.push(format!("{name} is {value:?}, but must be {expected}"));
         }
     }
-    for [path, symbol, param, expected] in MODULE_PARAMETERS {
-        let template = templates.iter().find(|template| template.path == Path::new(path)).expect("a template");
-        let call = template.modules.iter().find(|call| call.symbol == symbol);
-        let value = call.and_then(|call| call.params.get(param)).map(to_source);
-        if value.as_deref() != Some(expected) {
-            faults.push(format!("{path}: {symbol}.{param} is {value:?}, but must be {expected}"));
-        }
-    }
+    faults.extend(EXPECTED.faults(&templates));
     let known: Vec<&str> =
         module.variable("sources").expect("sources").properties().iter().map(|(name, _)| name.as_str()).collect();
     let alerts = sources.json("infra/alerts.json");

@@ -73,8 +73,7 @@ fn faults(sources: &Sources) -> Vec<String> {
         };
         if OWN_SETTINGS.iter().all(|(own, _)| own != name) {
             let default = param.default.as_ref().expect("a default");
-            let deployment = Deployment { template, parameters: BTreeMap::new() };
-            let literal = deployment.evaluate(&to_source(default)).expect("a value");
+            let literal = Deployment::new(&templates, []).evaluate(default).expect("a value");
             // Without a value the template decides: for an empty text, and for a default that is another parameter.
             let decided_there = literal == "" || template.params.iter().any(|own| own.name == to_source(default));
             let default = (!decided_there).then_some(literal);

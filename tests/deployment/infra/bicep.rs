@@ -295,7 +295,7 @@ fn unwrap_loop(body: Value) -> (Value, Option<String>) {
 }
 
 /// Reads the text of an expression.
-fn read_expression(text: &str) -> Value {
+pub(super) fn read_expression(text: &str) -> Value {
     Template::parse(Path::new(""), &format!("var expression = {text}\n")).variables.remove(0).1
 }
 
@@ -316,6 +316,10 @@ fn value(node: Node, source: &str) -> Value {
                     Part::Text(part) => text.push_str(&part),
                     Part::Interpolation(_) => return other(),
                 }
+            }
+            // The grammar leaves out a content of spaces only.
+            if text.is_empty() {
+                source_text(node, source).trim_matches('\'').clone_into(&mut text);
             }
             Value::Text(text)
         }

@@ -1,85 +1,101 @@
 //! Two regions: shared and separate resources, and what a deployment must not change.
 
-use std::path::Path;
-
 use super::{
     app_settings::{App, app_settings},
     bicep::{Module, Template, Value, to_source},
+    expected::{Expected, compare, find_template},
     sources::{Sources, assert_detected, assert_no_faults},
 };
 
-/// Variables of main.bicep.
-const MAIN_VARIABLES: [[&str; 2]; 10] = [
-    ["hasTwoStreams", "!empty(standbyLocation) && !usesIotHub && !privateNetwork"],
-    ["regions", "hasTwoStreams ? [first, second] : [first]"],
-    // The names of the first region are those of a deployment with one.
-    ["firstToken", "uniqueString(resourceGroup().id, environmentName)"],
-    ["secondToken", "uniqueString(resourceGroup().id, environmentName, standbyLocation)"],
-    ["firstNamespace", "'evhns-devicestate-${firstToken}'"],
-    ["secondNamespace", "'evhns-devicestate-${secondToken}'"],
-    ["alias", "'evhns-devicestate-${firstToken}-alias'"],
-    ["isPaired", "contains(groupTags, pairedTag) ? groupTags[pairedTag] == secondNamespace : false"],
-    [
-        "first",
-        "{token: firstToken, location: location, namespace: firstNamespace, withHub: true, keepsNamespace: false, \
-         azdService: 'handler'}",
+/// What both regions share, and what each has for itself.
+const EXPECTED: Expected = Expected {
+    properties: &[
+        ["pairing", "first", "name", "firstNamespace"],
+        ["pairing", "pair", "parent", "first"],
+        ["pairing", "pair", "name", "alias"],
+        [
+            "pairing",
+            "pair",
+            "properties.partnerNamespace",
+            "resourceId('Microsoft.EventHub/namespaces', secondNamespace)",
+        ],
+        [
+            "pairing",
+            "remembered",
+            "properties.tags",
+            "union(resourceGroup().?tags ?? {}, {'${pairedTag}': secondNamespace})",
+        ],
+        ["pairing", "remembered", "dependsOn", "[pair]"],
     ],
-    // No hub, because the pairing requires that; no service, because azd supports one app per service.
-    [
-        "second",
-        "{token: secondToken, location: standbyLocation, namespace: secondNamespace, withHub: false, \
-         keepsNamespace: isPaired, azdService: ''}",
+    parameters: &[
+        ["main", "region", "token", "place.token"],
+        ["main", "region", "location", "place.location"],
+        ["main", "region", "namespace", "place.namespace"],
+        ["main", "region", "withHub", "place.withHub"],
+        ["main", "region", "keepsNamespace", "place.keepsNamespace"],
+        ["main", "region", "azdService", "place.azdService"],
+        ["main", "region", "withEventHubs", "!usesIotHub"],
+        ["region", "eventHubs", "name", "namespace"],
+        ["region", "eventHubs", "isKept", "keepsNamespace"],
+        ["region", "deadLetters", "name", "'stdead${token}'"],
+        ["region", "hostStorage", "name", "'sthost${token}'"],
     ],
-];
-
-/// Outputs of main.bicep.
-const MAIN_OUTPUTS: [[&str; 2]; 11] = [
-    ["AZURE_FUNCTION_APP_NAME", "region[0].outputs.functionAppName"],
-    // The name is part of the path of the checkpoints, also with an IoT Hub.
-    ["EVENT_HUBS_NAMESPACE", "usesIotHub ? (iotHub.?outputs.namespace ?? '') : region[0].outputs.eventHubsNamespace"],
-    ["HOST_STORAGE_NAME", "region[0].outputs.hostStorageName"],
-    [
-        "EVENT_HUBS_FOR_PRODUCERS",
-        "hasTwoStreams ? '${alias}.servicebus.windows.net' : region[0].outputs.eventHubsNamespace",
+    conditions: &[
+        ["main", "pairing", "hasTwoStreams && !isPaired"],
+        // Azure rejects every change of the second namespace of a pair.
+        ["event-hubs", "namespace", "!isKept"],
+        ["event-hubs", "hub", "withHub"],
+        ["event-hubs", "group", "withHub"],
+        ["region", "deadLetters", "always"],
+        ["region", "hostStorage", "always"],
     ],
-    ["EVENT_HUBS_ALIAS", "hasTwoStreams ? alias : ''"],
-    ["STANDBY_FUNCTION_APP_NAME", "hasTwoStreams ? region[1].outputs.functionAppName : ''"],
-    ["STANDBY_EVENT_HUBS_NAMESPACE", "hasTwoStreams ? region[1].outputs.eventHubsNamespace : ''"],
-    ["STANDBY_DEAD_LETTER_STORAGE_QUEUE_URI", "hasTwoStreams ? region[1].outputs.deadLetterQueueUri : ''"],
-    ["STANDBY_DEAD_LETTER_STORAGE_BLOB_URI", "hasTwoStreams ? region[1].outputs.deadLetterBlobUri : ''"],
-    ["STANDBY_HOST_STORAGE_NAME", "hasTwoStreams ? region[1].outputs.hostStorageName : ''"],
-    ["STANDBY_LOG_ANALYTICS_WORKSPACE_ID", "hasTwoStreams ? region[1].outputs.workspaceId : ''"],
-];
-
-/// Template, a module or resource of it, and its condition.
-const CONDITIONS: [[&str; 3]; 6] = [
-    ["main", "pairing", "hasTwoStreams && !isPaired"],
-    // Azure rejects every change of the second namespace of a pair.
-    ["event-hubs", "namespace", "!isKept"],
-    ["event-hubs", "hub", "withHub"],
-    ["event-hubs", "group", "withHub"],
-    ["region", "deadLetters", "always"],
-    ["region", "hostStorage", "always"],
-];
-
-/// Template, a module of it, parameter, and its value.
-const MODULE_PARAMETERS: [[&str; 4]; 15] = [
-    ["main", "region", "token", "place.token"],
-    ["main", "region", "location", "place.location"],
-    ["main", "region", "namespace", "place.namespace"],
-    ["main", "region", "withHub", "place.withHub"],
-    ["main", "region", "keepsNamespace", "place.keepsNamespace"],
-    ["main", "region", "azdService", "place.azdService"],
-    ["main", "region", "withEventHubs", "!usesIotHub"],
-    ["main", "pairing", "alias", "alias"],
-    ["main", "pairing", "firstNamespace", "firstNamespace"],
-    ["main", "pairing", "secondNamespace", "secondNamespace"],
-    ["region", "eventHubs", "name", "namespace"],
-    ["region", "eventHubs", "withHub", "withHub"],
-    ["region", "eventHubs", "isKept", "keepsNamespace"],
-    ["region", "deadLetters", "name", "'stdead${token}'"],
-    ["region", "hostStorage", "name", "'sthost${token}'"],
-];
+    values: &[
+        ["main", "hasTwoStreams", "!empty(standbyLocation) && !usesIotHub && !privateNetwork"],
+        ["main", "regions", "hasTwoStreams ? [first, second] : [first]"],
+        // The names of the first region are those of a deployment with one.
+        ["main", "firstToken", "uniqueString(resourceGroup().id, environmentName)"],
+        ["main", "secondToken", "uniqueString(resourceGroup().id, environmentName, standbyLocation)"],
+        ["main", "firstNamespace", "'evhns-devicestate-${firstToken}'"],
+        ["main", "secondNamespace", "'evhns-devicestate-${secondToken}'"],
+        ["main", "alias", "'evhns-devicestate-${firstToken}-alias'"],
+        ["main", "isPaired", "contains(groupTags, pairedTag) ? groupTags[pairedTag] == secondNamespace : false"],
+        [
+            "main",
+            "first",
+            "{token: firstToken, location: location, namespace: firstNamespace, withHub: true, keepsNamespace: false, \
+             azdService: 'handler'}",
+        ],
+        // No hub, because the pairing requires that; no service, because azd supports one app per service.
+        [
+            "main",
+            "second",
+            "{token: secondToken, location: standbyLocation, namespace: secondNamespace, withHub: false, \
+             keepsNamespace: isPaired, azdService: ''}",
+        ],
+        ["main", "AZURE_FUNCTION_APP_NAME", "region[0].outputs.functionAppName"],
+        // The name is part of the path of the checkpoints, also with an IoT Hub.
+        [
+            "main",
+            "EVENT_HUBS_NAMESPACE",
+            "usesIotHub ? (iotHub.?outputs.namespace ?? '') : region[0].outputs.eventHubsNamespace",
+        ],
+        ["main", "HOST_STORAGE_NAME", "region[0].outputs.hostStorageName"],
+        [
+            "main",
+            "EVENT_HUBS_FOR_PRODUCERS",
+            "hasTwoStreams ? '${alias}.servicebus.windows.net' : region[0].outputs.eventHubsNamespace",
+        ],
+        ["main", "EVENT_HUBS_ALIAS", "hasTwoStreams ? alias : ''"],
+        ["main", "STANDBY_FUNCTION_APP_NAME", "hasTwoStreams ? region[1].outputs.functionAppName : ''"],
+        ["main", "STANDBY_EVENT_HUBS_NAMESPACE", "hasTwoStreams ? region[1].outputs.eventHubsNamespace : ''"],
+        ["main", "STANDBY_DEAD_LETTER_STORAGE_QUEUE_URI", "hasTwoStreams ? region[1].outputs.deadLetterQueueUri : ''"],
+        ["main", "STANDBY_DEAD_LETTER_STORAGE_BLOB_URI", "hasTwoStreams ? region[1].outputs.deadLetterBlobUri : ''"],
+        ["main", "STANDBY_HOST_STORAGE_NAME", "hasTwoStreams ? region[1].outputs.hostStorageName : ''"],
+        ["main", "STANDBY_LOG_ANALYTICS_WORKSPACE_ID", "hasTwoStreams ? region[1].outputs.workspaceId : ''"],
+        // It must not be the alias.
+        ["event-hubs", "fullyQualifiedNamespace", "'${name}.servicebus.windows.net'"],
+    ],
+};
 
 /// Region-specific settings of a function app in region.bicep.
 const REGION_SETTINGS: [[&str; 2]; 6] = [
@@ -140,41 +156,17 @@ fn the_apps_of_both_regions_have_the_same_settings() {
 
 fn faults(sources: &Sources) -> Vec<String> {
     let templates = sources.templates();
-    let mut faults = Vec::new();
-    let mut expect = |what: String, expected: &str, value: Option<String>| {
-        if value.as_deref() != Some(expected) {
-            faults.push(format!("{what} is {value:?}, but must be {expected}"));
-        }
-    };
-    let find_template = |name: &str| find_template(&templates, name);
-    let main = find_template("main");
-    for [name, expected] in MAIN_VARIABLES {
-        expect(format!("main: {name}"), expected, main.variable(name).map(to_source));
-    }
-    for [name, expected] in MAIN_OUTPUTS {
-        let output = main.outputs.iter().find(|(output, _)| output == name);
-        expect(format!("main: {name}"), expected, output.map(|(_, value)| to_source(value)));
-    }
-    for [template, symbol, expected] in CONDITIONS {
-        let resource = find_template(template).resources.iter().find(|resource| resource.symbol == symbol);
-        let condition = resource.map(|resource| resource.condition.clone());
-        let condition =
-            condition.or_else(|| module(find_template(template), symbol).map(|module| module.condition.clone()));
-        let condition = condition.map(|condition| condition.unwrap_or_else(|| "always".to_owned()));
-        expect(format!("{template}: the condition of {symbol}"), expected, condition);
-    }
-    for [template, symbol, param, expected] in MODULE_PARAMETERS {
-        let value = module(find_template(template), symbol).and_then(|module| module.params.get(param)).map(to_source);
-        expect(format!("{template}: {symbol}.{param}"), expected, value);
-    }
-    expect("main: region".into(), "regions", module(main, "region").and_then(|module| module.loop_source.clone()));
+    let mut faults = EXPECTED.faults(&templates);
+    let mut expect =
+        |what: &str, expected: &str, value: Option<String>| compare(&mut faults, what, expected, value.as_deref());
+    let [main, region] = ["main", "region"].map(|name| find_template(&templates, name));
+    expect("main: region", "regions", module(main, "region").and_then(|module| module.loop_source.clone()));
     expect(
-        "main: dependsOn of the pairing, which must follow the regions".into(),
+        "main: dependsOn of the pairing, which must follow the regions",
         "[region]",
         module(main, "pairing").and_then(|module| module.waits_for.clone()),
     );
 
-    let region = find_template("region");
     let own = module(region, "functionApp").and_then(|app| app.params.get("appSettings"));
     let Some(Value::Call(_, parts)) = own else { panic!("appSettings must be a call of union()") };
     let Some(Value::Either(_, events)) = region.variable("eventHubSettings") else {
@@ -182,35 +174,13 @@ fn faults(sources: &Sources) -> Vec<String> {
     };
     for [name, expected] in REGION_SETTINGS {
         let value = parts.iter().chain(events).find_map(|part| part.get(name));
-        expect(name.to_owned(), expected, value.map(to_source));
-    }
-    let namespace = find_template("event-hubs").outputs.iter().find(|(name, _)| name == "fullyQualifiedNamespace");
-    expect(
-        "event-hubs: fullyQualifiedNamespace, which must not be the alias".into(),
-        "'${name}.servicebus.windows.net'",
-        namespace.map(|(_, value)| to_source(value)),
-    );
-
-    let pairing = find_template("pairing");
-    let pairing_property = |symbol: &str, path: &str| {
-        let resource = pairing.resources.iter().find(|resource| resource.symbol == symbol);
-        resource.and_then(|resource| resource.body.at(path)).map(to_source)
-    };
-    for [symbol, path, expected] in [
-        ["first", "name", "firstNamespace"],
-        ["pair", "parent", "first"],
-        ["pair", "name", "alias"],
-        ["pair", "properties.partnerNamespace", "resourceId('Microsoft.EventHub/namespaces', secondNamespace)"],
-        ["remembered", "properties.tags", "union(resourceGroup().?tags ?? {}, {'${pairedTag}': secondNamespace})"],
-        ["remembered", "dependsOn", "[pair]"],
-    ] {
-        expect(format!("pairing: {symbol}.{path}"), expected, pairing_property(symbol, path));
+        expect(name, expected, value.map(to_source));
     }
 
     let settings = module(main, "region").and_then(|module| module.params.get("settings"));
     let Some(Value::Call(_, parts)) = settings else { panic!("settings must be a call of union()") };
     expect(
-        "CosmosPreferredRegions: the write region first, in both".into(),
+        "CosmosPreferredRegions: the write region first, in both",
         "empty(standbyLocation) ? location : '${location},${standbyLocation}'",
         parts.iter().find_map(|part| part.get("CosmosPreferredRegions")).map(to_source),
     );
@@ -225,11 +195,6 @@ fn faults(sources: &Sources) -> Vec<String> {
         }
     }
     faults
-}
-
-fn find_template<'a>(templates: &'a [Template], name: &str) -> &'a Template {
-    let path = if name == "main" { "infra/main.bicep".to_owned() } else { format!("infra/modules/{name}.bicep") };
-    templates.iter().find(|template| template.path == Path::new(&path)).expect("a template of infra/")
 }
 
 fn module<'a>(template: &'a Template, symbol: &str) -> Option<&'a Module> {

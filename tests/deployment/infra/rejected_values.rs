@@ -4,13 +4,14 @@
 use serde_json::{Value as Json, json};
 
 use super::{
-    bicep::to_source,
     evaluate::{DEPLOYER, Deployment},
     sources::{Sources, assert_detected, assert_no_faults},
 };
 
 const ID: &str = "11111111-1111-1111-1111-111111111111";
 const OTHER_ID: &str = "22222222-2222-2222-2222-222222222222";
+const LETTERS: &str = "aaaaaaaa-aaaa-aaaa-aaaa-aaaaaaaaaaaa";
+const CAPITALS: &str = "AAAAAAAA-AAAA-AAAA-AAAA-AAAAAAAAAAAA";
 
 /// A parameter of a module that main.bicep deploys, parameters of the deployment, and the result: a value or the words of the
 /// rejection.
@@ -66,6 +67,14 @@ fn cases() -> Vec<(&'static str, &'static str, Json, Result<Json, &'static str>)
             Ok(json!([ID, OTHER_ID])),
         ),
         ("region", "senderPrincipalIds", json!({ "senderPrincipalIds": [ID, ID] }), Ok(json!([ID]))),
+        // In capitals it is the same one.
+        (
+            "documents",
+            "operatorPrincipalIds",
+            json!({ "operatorPrincipalIds": [CAPITALS, LETTERS] }),
+            Ok(json!([LETTERS])),
+        ),
+        ("region", "senderPrincipalIds", json!({ "senderPrincipalIds": [CAPITALS] }), Ok(json!([LETTERS]))),
         ("documents", "operatorPrincipalIds", json!({ "operatorPrincipalIds": ["me@example.com"] }), Err(ids)),
         ("documents", "operatorPrincipalIds", json!({ "senderPrincipalIds": ["me@example.com"] }), Err(ids)),
     ]
@@ -90,7 +99,9 @@ fn a_missing_or_wrong_rejection_is_detected() {
         ("privateFunctionApp && !privateNetwork", "privateFunctionApp && privateNetwork", "privateFunctionApp"),
         ("length(id) != 36", "length(id) != 14", "me@example.com"),
         ("concat(operatorPrincipalIds, senderPrincipalIds)", "concat(operatorPrincipalIds, [])", "me@example.com"),
-        ("union(operatorPrincipalIds, [])", "operatorPrincipalIds", ID),
+        ("union(map(operatorPrincipalIds, id => toLower(id)), [])", "map(operatorPrincipalIds, id => toLower(id))", ID),
+        ("map(operatorPrincipalIds, id => toLower(id))", "operatorPrincipalIds", CAPITALS),
+        ("map(senderPrincipalIds, id => toLower(id))", "senderPrincipalIds", CAPITALS),
         ("      senderPrincipalIds: senders\n", "      senderPrincipalIds: operators\n", ID),
     ] {
         assert_detected(&faults(&Sources::read().with("infra/main.bicep", from, to)), words);
@@ -105,9 +116,8 @@ fn faults(sources: &Sources) -> Vec<String> {
         let at = format!("{module}.{param} with {parameters}");
         let Json::Object(parameters) = parameters else { panic!("not parameters: {parameters}") };
         let module = template.modules.iter().find(|own| own.symbol == module).expect("a module of main.bicep");
-        let source = to_source(module.params.get(param).expect("a parameter of the module"));
-        let deployment = Deployment { template, parameters: parameters.into_iter().collect() };
-        let result = deployment.evaluate(&source);
+        let value = module.params.get(param).expect("a parameter of the module");
+        let result = Deployment::new(&templates, parameters).evaluate(value);
         let is_expected = match (&result, &expected) {
             (Ok(value), Ok(expected)) => value == expected,
             (Err(words), Err(expected)) => words.contains(expected),

@@ -1,76 +1,57 @@
 //! Sessions: the Service Bus resources with the parameter, none without it, and the settings that keep an outage from moving
 //! messages to the dead-letter sub-queue.
 
-use std::path::Path;
-
 use super::{
     app_settings::{APPS, App, app_settings},
-    bicep::{Template, Value, to_source},
+    bicep::{Value, to_source},
+    expected::{Expected, compare, find_template},
     sources::{Sources, assert_detected, assert_no_faults},
 };
 
-/// Module, resource, property, and its value in the source.
-const RESOURCE_PROPERTIES: [[&str; 4]; 14] = [
-    // Keeps the messages of a device in order.
-    ["service-bus", "queue", "properties.requiresSession", "true"],
-    // An outage may last this long without losing messages.
-    ["service-bus", "queue", "properties.maxDeliveryCount", "2000"],
-    ["service-bus", "queue", "properties.defaultMessageTimeToLive", "'PT${retentionHours}H'"],
-    ["service-bus", "queue", "properties.deadLetteringOnMessageExpiration", "true"],
-    // The sessions of a killed instance stay locked this long.
-    ["service-bus", "queue", "properties.lockDuration", "'PT1M'"],
-    ["service-bus", "queue", "properties.maxSizeInMegabytes", "5120"],
-    ["service-bus", "queue", "parent", "namespace"],
-    ["service-bus", "queue", "name", "queueName"],
-    ["service-bus", "namespace", "properties.disableLocalAuth", "true"],
-    ["service-bus", "namespace", "properties.publicNetworkAccess", "isPrivate ? 'Disabled' : 'Enabled'"],
-    // No other tier has private endpoints.
-    [
-        "service-bus",
-        "namespace",
-        "sku",
-        "isPrivate ? {name: 'Premium', tier: 'Premium', capacity: 1} : {name: 'Standard', tier: 'Standard'}",
+/// Service Bus, and what names it.
+const EXPECTED: Expected = Expected {
+    properties: &[
+        // Keeps the messages of a device in order.
+        ["service-bus", "queue", "properties.requiresSession", "true"],
+        // An outage may last this long without losing messages.
+        ["service-bus", "queue", "properties.maxDeliveryCount", "2000"],
+        ["service-bus", "queue", "properties.defaultMessageTimeToLive", "'PT${retentionHours}H'"],
+        ["service-bus", "queue", "properties.deadLetteringOnMessageExpiration", "true"],
+        // The sessions of a killed instance stay locked this long.
+        ["service-bus", "queue", "properties.lockDuration", "'PT1M'"],
+        ["service-bus", "queue", "properties.maxSizeInMegabytes", "5120"],
+        ["service-bus", "queue", "parent", "namespace"],
+        ["service-bus", "queue", "name", "queueName"],
+        // No other tier has private endpoints.
+        [
+            "service-bus",
+            "namespace",
+            "sku",
+            "isPrivate ? {name: 'Premium', tier: 'Premium', capacity: 1} : {name: 'Standard', tier: 'Standard'}",
+        ],
+        ["alerts", "sessionMetrics", "scope", "sessionQueues"],
+        ["alerts", "sessionMetrics", "properties.metrics", "[{category: 'AllMetrics', enabled: true}]"],
+        ["alerts", "sessionMetrics", "properties.workspaceId", "workspace.id"],
     ],
-    ["alerts", "sessionMetrics", "scope", "sessionQueues"],
-    ["alerts", "sessionMetrics", "properties.metrics", "[{category: 'AllMetrics', enabled: true}]"],
-    ["alerts", "sessionMetrics", "properties.workspaceId", "workspace.id"],
-];
-
-/// Template, a module of it, parameter, and its value.
-const MODULE_PARAMETERS: [[&str; 4]; 13] = [
-    ["main", "region", "withSessions", "sessions"],
-    ["main", "region", "sessionQueueName", "sessionQueueName"],
-    ["main", "region", "ownsSessionQueue", "sessionQueueOwner"],
-    ["region", "serviceBus", "handlerMayManage", "ownsSessionQueue"],
-    ["region", "serviceBus", "name", "sessionNamespace"],
-    ["region", "serviceBus", "queueName", "sessionQueueName"],
-    ["region", "serviceBus", "retentionHours", "retentionHours"],
-    ["region", "serviceBus", "endpointSubnetId", "endpointSubnetId"],
-    ["region", "serviceBus", "dnsZoneId", "serviceBusZoneId"],
-    ["region", "functionApp", "withSessions", "withSessions"],
-    ["region", "alerts", "sessionNamespace", "withSessions ? sessionNamespace : ''"],
-    ["service-bus", "endpoint", "service", "'namespace'"],
-    ["service-bus", "endpoint", "targetId", "namespace.id"],
-];
-
-/// Template, a module or resource of it, and its condition.
-const CONDITIONS: [[&str; 3]; 4] = [
-    ["region", "serviceBus", "withSessions"],
-    ["alerts", "sessionMetrics", "!empty(sessionNamespace)"],
-    ["service-bus", "endpoint", "isPrivate"],
-    // Without it the platform does not know the length of the queue; it may also delete the queue.
-    ["service-bus", "handlerMayOwn", "handlerMayManage"],
-];
-
-/// Template, variable or output, and its value.
-const NAMES: [[&str; 3]; 6] = [
-    ["region", "sessionNamespace", "'sbns-devicestate-${token}'"],
-    ["region", "serviceBusNamespace", "serviceBus.?outputs.fullyQualifiedNamespace ?? ''"],
-    ["service-bus", "fullyQualifiedNamespace", "'${name}.servicebus.windows.net'"],
-    ["main", "SERVICE_BUS_NAMESPACE", "region[0].outputs.serviceBusNamespace"],
-    ["main", "SESSION_QUEUE_NAME", "sessions ? sessionQueueName : ''"],
-    ["main", "STANDBY_SERVICE_BUS_NAMESPACE", "hasTwoStreams ? region[1].outputs.serviceBusNamespace : ''"],
-];
+    parameters: &[
+        ["main", "region", "withSessions", "sessions"],
+        ["main", "region", "ownsSessionQueue", "sessionQueueOwner"],
+        ["region", "serviceBus", "handlerMayManage", "ownsSessionQueue"],
+        ["region", "serviceBus", "name", "sessionNamespace"],
+        ["region", "serviceBus", "queueName", "sessionQueueName"],
+        ["region", "serviceBus", "dnsZoneId", "serviceBusZoneId"],
+        ["region", "alerts", "sessionNamespace", "withSessions ? sessionNamespace : ''"],
+    ],
+    conditions: &[["region", "serviceBus", "withSessions"], ["alerts", "sessionMetrics", "!empty(sessionNamespace)"]],
+    values: &[
+        ["region", "sessionNamespace", "'sbns-devicestate-${token}'"],
+        ["region", "serviceBusNamespace", "serviceBus.?outputs.fullyQualifiedNamespace ?? ''"],
+        ["service-bus", "fullyQualifiedNamespace", "'${name}.servicebus.windows.net'"],
+        ["main", "SERVICE_BUS_NAMESPACE", "region[0].outputs.serviceBusNamespace"],
+        ["main", "SESSION_QUEUE_NAME", "sessions ? sessionQueueName : ''"],
+        ["main", "STANDBY_SERVICE_BUS_NAMESPACE", "hasTwoStreams ? region[1].outputs.serviceBusNamespace : ''"],
+    ],
+};
 
 /// Settings of an app with sessions, as region.bicep writes them.
 const SETTINGS: [[&str; 2]; 3] = [
@@ -110,11 +91,8 @@ fn a_queue_that_loses_order_or_messages_and_a_function_without_one_are_detected(
         ("modules/service-bus", "'PT${retentionHours}H'", "'PT${retentionHours}M'", "TimeToLive"),
         ("modules/service-bus", "Expiration: true", "Expiration: false", "Expiration"),
         ("modules/service-bus", "'PT1M'", "'PT5M'", "lockDuration"),
-        ("modules/service-bus", "disableLocalAuth: true", "disableLocalAuth: false", "disableLocalAuth"),
         ("modules/service-bus", "name: 'Premium'", "name: 'Standard'", "sku"),
-        ("modules/service-bus", "service: 'namespace'", "service: 'queue'", "endpoint.service"),
         ("modules/service-bus", "'${name}.servicebus.", "'${queueName}.servicebus.", "fullyQualifiedNamespace"),
-        ("modules/service-bus", " = if (handlerMayManage)", " =", "handlerMayOwn"),
         ("main", "ownsSessionQueue: sessionQueueOwner", "ownsSessionQueue: true", "ownsSessionQueue"),
         ("modules/region", "if (withSessions)", "if (!withSessions)", "serviceBus"),
         ("modules/region", "'sbns-devicestate-${token}'", "'sbns-devicestate'", "sessionNamespace"),
@@ -191,53 +169,20 @@ fn function_state_faults(sources: &Sources) -> Vec<String> {
 
 fn faults(sources: &Sources) -> Vec<String> {
     let templates = sources.templates();
-    let mut faults = Vec::new();
-    let mut expect = |what: String, expected: &str, value: Option<String>| {
-        if value.as_deref() != Some(expected) {
-            faults.push(format!("{what} is {value:?}, but must be {expected}"));
-        }
-    };
-    let module = |template: &str, symbol: &str| {
-        let template = find_template(&templates, template);
-        template.modules.iter().find(|module| module.symbol == symbol)
-    };
-    let resource = |template: &str, symbol: &str| {
-        let template = find_template(&templates, template);
-        template.resources.iter().find(|resource| resource.symbol == symbol)
-    };
-    for [template, symbol, path, expected] in RESOURCE_PROPERTIES {
-        let value = resource(template, symbol).and_then(|resource| resource.body.at(path)).map(to_source);
-        expect(format!("{template}: {symbol}.{path}"), expected, value);
-    }
-    for [template, symbol, param, expected] in MODULE_PARAMETERS {
-        let value = module(template, symbol).and_then(|module| module.params.get(param)).map(to_source);
-        expect(format!("{template}: {symbol}.{param}"), expected, value);
-    }
-    for [template, symbol, expected] in CONDITIONS {
-        let module_condition = module(template, symbol).and_then(|module| module.condition.clone());
-        let resource_condition = resource(template, symbol).and_then(|resource| resource.condition.clone());
-        expect(format!("{template}: the condition of {symbol}"), expected, module_condition.or(resource_condition));
-    }
-    for [template, name, expected] in NAMES {
-        let template_named = find_template(&templates, template);
-        let output = template_named.outputs.iter().find(|(output, _)| output == name).map(|(_, value)| value);
-        expect(
-            format!("{template}: {name}"),
-            expected,
-            output.or_else(|| template_named.variable(name)).map(to_source),
-        );
-    }
+    let mut faults = EXPECTED.faults(&templates);
+    let mut expect =
+        |what: &str, expected: &str, value: Option<String>| compare(&mut faults, what, expected, value.as_deref());
     let Some(Value::Either(condition, branches)) = find_template(&templates, "region").variable("sessionSettings")
     else {
         panic!("sessionSettings must be a conditional expression")
     };
-    expect("region: the condition of sessionSettings".into(), "withSessions", Some(condition.clone()));
+    expect("region: the condition of sessionSettings", "withSessions", Some(condition.clone()));
     for [name, expected] in SETTINGS {
-        expect(name.to_owned(), expected, branches[0].get(name).map(to_source));
+        expect(name, expected, branches[0].get(name).map(to_source));
     }
     // The alert on the sub-queue is deployed only with sessions: a source without an id has no rule.
     expect(
-        "alerts: the source of the metrics of sessions".into(),
+        "alerts: the source of the metrics of sessions",
         "{id: empty(sessionNamespace) ? '' : resourceId('Microsoft.ServiceBus/namespaces', sessionNamespace), \
          namespace: 'Microsoft.ServiceBus/namespaces', key: 'name'}",
         find_template(&templates, "alerts")
@@ -245,12 +190,8 @@ fn faults(sources: &Sources) -> Vec<String> {
             .and_then(|sources| sources.get("sessions"))
             .map(to_source),
     );
-    let deployment = module("region", "serviceBus").and_then(|module| module.name.clone());
-    expect("region: the name of the deployment".into(), "'service-bus-${token}'", deployment);
+    let service_bus = find_template(&templates, "region").modules.iter().find(|module| module.symbol == "serviceBus");
+    let deployment = service_bus.and_then(|module| module.name.clone());
+    expect("region: the name of the deployment", "'service-bus-${token}'", deployment);
     faults
-}
-
-fn find_template<'a>(templates: &'a [Template], name: &str) -> &'a Template {
-    let path = if name == "main" { "infra/main.bicep".to_owned() } else { format!("infra/modules/{name}.bicep") };
-    templates.iter().find(|template| template.path == Path::new(&path)).expect("a template of infra/")
 }

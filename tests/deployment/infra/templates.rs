@@ -3,13 +3,25 @@
 use std::collections::BTreeSet;
 
 use super::{
-    bicep::{Param, Template, Value},
+    bicep::{Param, Template, Value, to_source},
     resource_types,
     sources::{Sources, assert_detected, assert_no_faults},
 };
 
 /// The width of lines of `bicep format`.
 const WIDTH: usize = 120;
+
+/// Parameters of modules that do not come from the caller's parameter of the same name: file, module and parameter.
+const OTHER_VALUES: [[&str; 3]; 8] = [
+    ["main", "iotHub", "operatorPrincipalIds"],
+    ["main", "documents", "operatorPrincipalIds"],
+    ["main", "documents", "zoneRedundant"],
+    ["main", "region", "operatorPrincipalIds"],
+    ["main", "region", "senderPrincipalIds"],
+    ["main", "region", "privateFunctionApp"],
+    ["region", "functionApp", "zoneRedundant"],
+    ["function-app", "endpoint", "subnetId"],
+];
 
 /// The built-in names of Bicep.
 const BUILT_IN: [&str; 2] = ["az", "sys"];
@@ -57,6 +69,27 @@ fn missing_and_unknown_parameters_are_detected() {
     assert_detected(&faults, "iotHub is not given sku");
     let sources = Sources::read().with("infra/main.bicep", "      withHub: place.withHub\n", "");
     assert_detected(&module_parameters(&sources), "region is not given withHub");
+}
+
+#[test]
+fn every_module_gets_its_parameters_from_those_of_the_same_names() {
+    assert_no_faults(&values_of_other_names(&Sources::read()));
+    for (file, from, to, words) in [
+        ("main", "auditLogs: auditLogs", "auditLogs: false", "region.auditLogs"),
+        ("main", "consumerGroup: consumerGroup\n    p", "consumerGroup: hubName\n    p", "iotHub.consumerGroup"),
+        ("main", "throughputUnits: throughputUnits", "throughputUnits: maximumThroughputUnits", "throughputUnits"),
+        ("modules/region", "blobZoneId: blobZoneId", "blobZoneId: queueZoneId", "blobZoneId"),
+        ("modules/region", "retentionHours: retentionHours", "retentionHours: 24", "alerts.retentionHours"),
+        (
+            "modules/documents",
+            "location: location\n    tags: tags\n    t",
+            "location: name\n    tags: tags\n    t",
+            "location",
+        ),
+    ] {
+        let changed = Sources::read().with(&format!("infra/{file}.bicep"), from, to);
+        assert_detected(&values_of_other_names(&changed), words);
+    }
 }
 
 #[test]
@@ -224,6 +257,26 @@ fn module_parameters(sources: &Sources) -> Vec<String> {
                     .filter(|param| module.params.get(&param.name).is_none())
                     .map(|param| format!("{at} is not given {}", param.name)),
             );
+        }
+    }
+    faults
+}
+
+/// Returns the parameters of modules whose values do not name the caller's parameter or variable of the same name.
+fn values_of_other_names(sources: &Sources) -> Vec<String> {
+    let mut faults = Vec::new();
+    let templates = sources.templates();
+    for template in &templates {
+        let file = template.path.file_stem().and_then(|name| name.to_str()).expect("a name");
+        for module in &template.modules {
+            for (name, value) in module.params.properties() {
+                let source = to_source(value);
+                let mut words = source.split(|letter: char| !letter.is_alphanumeric());
+                let is_expected = !declared(template).any(|own| own == name) || words.any(|word| word == name);
+                if !is_expected && !OTHER_VALUES.contains(&[file, module.symbol.as_str(), name.as_str()]) {
+                    faults.push(format!("{file}: {}.{name} is {source}", module.symbol));
+                }
+            }
         }
     }
     faults

@@ -49,9 +49,8 @@ impl Snapshot {
                     Some(known) => faults.push(format!("{app:?}: {name} is {known:?} for the reader, but {value}")),
                 }
             }
-            // For the reader a setting with its own condition is always set, to an empty text.
-            let missing = settings.iter().filter(|(name, value)| !value.is_empty() && !compiled.contains_key(*name));
-            faults.extend(missing.map(|(name, _)| format!("{app:?}: only the reader has the setting {name}")));
+            let missing = settings.keys().filter(|name| !compiled.contains_key(*name));
+            faults.extend(missing.map(|name| format!("{app:?}: only the reader has the setting {name}")));
         }
         if apps.len() != self.regions() {
             faults.push(format!("it has the apps {apps:?} in {} regions", self.regions()));
@@ -154,7 +153,7 @@ fn example(sources: &Sources, parameters: &str, apps: &[App]) -> Snapshot {
     let mut resources = Vec::new();
     for (token, app) in apps.iter().enumerate() {
         let location = if *app == App::Standby { STANDBY_LOCATION } else { "westeurope" };
-        let settings = app_settings(&sources.templates(), *app).into_iter().filter(|(_, value)| !value.is_empty());
+        let settings = app_settings(&sources.templates(), *app).into_iter();
         let settings: serde_json::Map<String, Json> = settings.map(|(name, value)| (name, value.into())).collect();
         let site = format!("~/sites/func-{token}");
         resources.push(json!({"id": site, "type": "Microsoft.Web/sites", "location": location}));
