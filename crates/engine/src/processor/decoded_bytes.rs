@@ -11,8 +11,11 @@ use crate::device_state::Reading;
 /// A portion ends with the event that is decoded to the last of so many bytes.
 const MAX_BYTES: usize = 256 << 20;
 
-/// The readings of an event with a smaller body are not counted: those of a thousand of them have room besides.
+/// The readings of an event with a smaller body and few records are not counted: those of a thousand of them have room besides.
 const COUNTED_BODY_BYTES: usize = 4 << 10;
+
+/// The records of an event that are not counted. Records that fail can have three bytes each, as in `[{},{}]`.
+const FEW_RECORDS: usize = 16;
 
 /// The memory of a record, with its outcome.
 const RECORD_BYTES: usize = 256;
@@ -24,7 +27,7 @@ pub(super) struct DecodedBytes(usize);
 impl DecodedBytes {
     /// Adds the readings and the number of records of an event whose body, unpacked, has at most this many bytes.
     pub(super) fn add(&mut self, body_bytes: usize, readings: &[Reading], records: usize) {
-        if body_bytes > COUNTED_BODY_BYTES {
+        if body_bytes > COUNTED_BODY_BYTES || records > FEW_RECORDS {
             self.0 += readings.iter().map(reading_bytes).sum::<usize>() + records * RECORD_BYTES;
         }
     }
@@ -72,12 +75,12 @@ mod tests {
     }
 
     #[test]
-    fn only_large_bodies_count() {
+    fn only_large_bodies_and_many_records_count() {
         let mut decoded = DecodedBytes::default();
-        decoded.add(COUNTED_BODY_BYTES, &[], MAX_BYTES);
-        decoded.add(COUNTED_BODY_BYTES + 1, &[], MAX_BYTES / RECORD_BYTES - 1);
+        decoded.add(COUNTED_BODY_BYTES + 1, &[], MAX_BYTES / RECORD_BYTES - 17);
+        decoded.add(COUNTED_BODY_BYTES, &[], FEW_RECORDS);
         assert!(!decoded.are_too_many());
-        decoded.add(COUNTED_BODY_BYTES + 1, &[], 1);
+        decoded.add(COUNTED_BODY_BYTES, &[], FEW_RECORDS + 1);
         assert!(decoded.are_too_many());
     }
 }
