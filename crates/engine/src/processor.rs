@@ -209,7 +209,10 @@ impl Processor {
             add_event_outcomes(&mut outcomes, records.collect(), &decoded.events, batch.events.len());
             run.processed.store_time += decoded_at.elapsed();
             if cause == Cause::Store {
-                decoded.undecoded_outcomes().for_each(|(index, outcome)| outcomes[index] = outcome);
+                for (index, outcome) in decoded.undecoded_outcomes() {
+                    outcomes[index] = outcome;
+                    run.processed.records += 1;
+                }
             }
             if decoded.is_complete() {
                 break;

@@ -191,7 +191,7 @@ async fn if_the_store_fails_for_a_portion_the_others_wait_for_it() {
     let (processed, telemetry) =
         Unpacking::process(|store| store.always(Write, "large", StoreResponse::systemic())).await;
     assert_eq!(kinds(&processed)[..4], ["unresolved systemic"; 4]);
-    assert_eq!((telemetry.written().len(), processed.store_accepts_writes), (3, false));
+    assert_eq!((telemetry.written().len(), processed.records, processed.store_accepts_writes), (3, 5, false));
 }
 
 #[tokio::test(start_paused = true)]
