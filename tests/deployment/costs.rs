@@ -15,6 +15,7 @@ use crate::{
 
 const ALERTS: &str = include_str!("../../infra/alerts.json");
 const MAIN: &str = include_str!("../../infra/main.bicep");
+const README: &str = include_str!("../../README.md");
 
 /// The fleets of the page: letter, devices, seconds between two events of a device.
 const FLEETS: [(&str, f64, f64); 4] =
@@ -159,7 +160,7 @@ fn sentences(v: &Values) -> Vec<String> {
     let groups = f64::from(u8::try_from(enabled).expect("few"));
     vec![
         format!(
-            "Smallest (one unit, documents, alert rules): **{}** and cents for storage. With serverless Cosmos DB {}; with \
+            "Smallest (one throughput unit, documents, alert rules): **{}** and cents for storage. With serverless Cosmos DB {}; with \
              an IoT Hub instead of Event Hubs {}.",
             cents(unit + documents + rules),
             cents(unit + rules),
@@ -290,6 +291,17 @@ fn assert_each_is_checked<'a>(parts: impl IntoIterator<Item = &'a str>, least: u
         count += 1;
     }
     assert!(count >= least, "{count} amounts");
+}
+
+#[test]
+fn other_texts_name_the_same_amounts() {
+    let v = &Values::read();
+    let smallest = &sentences(v)[0];
+    let (_, amount) = smallest.split_once("**$").expect("the amount");
+    let dollars: f64 = amount[..amount.find('*').expect("its end")].parse().expect("a number");
+    let names = |text: &str, dollars: f64| text.contains(&format!("about {dollars:.0} US dollars"));
+    assert!(names(README, dollars), "README.md: {dollars}");
+    assert!(names(MAIN, v.get("premium")), "infra/main.bicep");
 }
 
 #[test]

@@ -172,7 +172,7 @@ impl FunctionApp {
         }
         with_records.sort();
         warnings.extend(LogLevels::new(&host.logging, settings).warning(&with_records));
-        warnings.extend(sampling::warning(&host.logging, settings));
+        warnings.extend(sampling::warning(&host, settings));
         functions.sort_by(|a, b| a.name.cmp(&b.name));
         timers.sort_by(|a, b| a.name.cmp(&b.name));
         http.sort_by(|a: &HttpFunction, b| a.name.cmp(&b.name));

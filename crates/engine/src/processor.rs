@@ -39,10 +39,11 @@ use crate::{
     timespan,
 };
 pub use cache::DocumentCache;
-use cause::Documents;
+use cause::{Cause, Documents};
+use decoded::DecodedBatch;
 use future_times::FutureTimes;
 pub use inspect::{InspectedRecord, inspect};
-use record_outcomes::event_outcomes;
+use record_outcomes::add_event_outcomes;
 use unrecognized::UnrecognizedWarning;
 use write::Run;
 
@@ -68,7 +69,7 @@ pub enum Outcome {
 pub struct Processed {
     /// One outcome for each event, in the batch's order.
     pub outcomes: Vec<Outcome>,
-    /// How many devices the decoded records belong to.
+    /// How many devices the decoded records belong to. Each portion counts its own.
     pub devices: usize,
     /// The number of records. An event that is not decoded counts as one.
     pub records: usize,
@@ -172,34 +173,52 @@ impl Shared {
 impl Processor {
     /// Processes a batch, and returns one outcome for each event. Takes no longer than the budget.
     ///
+    /// A batch that does not fit in memory is decoded and written in portions. Their order changes no document, because readings have
+    /// versions.
+    ///
     /// Decoding has at most the first half of it, so that the store has the rest, whatever devices send. If the last bodies
     /// take longer, the batch does, too: otherwise no attempt would have time for the store.
     pub async fn process(&self, batch: &Batch) -> Processed {
-        let started = Instant::now();
-        let mut decoded = self.decode(batch, started + self.budget / 2).await;
-        self.observer.record_decoding(started.elapsed());
-        let outcomes = mem::take(&mut decoded.outcomes);
-        if let Some(skipped) = &decoded.unrecognized {
-            self.shared.unrecognized.warn(batch, &outcomes, skipped);
+        let mut decoded = DecodedBatch::new(batch);
+        let mut run = Run::default();
+        let mut outcomes = Vec::new();
+        // When the budget began, later by the time by which decoding exceeded its share.
+        let mut started = Instant::now();
+        loop {
+            let portion_started = Instant::now();
+            let left = (started + self.budget).saturating_duration_since(portion_started);
+            let deadline = portion_started + left / 2;
+            self.decode(batch, &mut decoded, deadline).await;
+            let decoded_at = Instant::now();
+            run.processed.decode_time += decoded_at - portion_started;
+            started += decoded_at.saturating_duration_since(deadline);
+            run.outcomes = mem::take(&mut decoded.outcomes);
+            if let Some(skipped) = &decoded.unrecognized {
+                self.shared.unrecognized.warn(batch, &run.outcomes, skipped);
+            }
+            let devices = decoded.group_by_device();
+            run.processed.devices += devices.len();
+            run.processed.records += run.outcomes.len();
+            run.can_reclassify = devices.len() > 1 || batch.message.is_some() || !decoded.is_complete();
+            let cause = self.write(&mut run, devices, started, decoded_at).await;
+            if !decoded.is_complete() {
+                run.drop_copies();
+            }
+            let records =
+                mem::take(&mut run.outcomes).into_iter().map(|outcome| outcome.expect("each record has an outcome"));
+            add_event_outcomes(&mut outcomes, records.collect(), &decoded.events, batch.events.len());
+            run.processed.store_time += decoded_at.elapsed();
+            if cause == Cause::Store {
+                for (index, outcome) in decoded.undecoded_outcomes() {
+                    outcomes[index] = outcome;
+                    run.processed.records += 1;
+                }
+            }
+            if decoded.is_complete() {
+                break;
+            }
         }
-        let devices = decoded.group_by_device();
-        let decoded_at = Instant::now();
-        let mut run = Run {
-            can_reclassify: devices.len() > 1 || batch.message.is_some(),
-            processed: Processed {
-                devices: devices.len(),
-                records: outcomes.len(),
-                unusable_times: decoded.unusable_times,
-                decode_time: decoded_at - started,
-                ..Processed::default()
-            },
-            outcomes,
-        };
-        let overrun = decoded_at.saturating_duration_since(started + self.budget / 2);
-        self.write(&mut run, devices, started + overrun, decoded_at).await;
-        let outcomes = run.outcomes.into_iter().map(|outcome| outcome.expect("each record has an outcome"));
-        run.processed.outcomes = event_outcomes(outcomes.collect(), &decoded.events, batch.events.len());
-        run.processed.store_time = decoded_at.elapsed();
-        run.processed
+        self.observer.record_decoding(run.processed.decode_time);
+        Processed { outcomes, unusable_times: decoded.unusable_times, ..run.processed }
     }
 }

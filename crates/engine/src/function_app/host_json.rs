@@ -22,6 +22,9 @@ pub struct HostJson {
     /// The host's log, for [`LogLevels`](super::LogLevels).
     #[serde(default)]
     pub logging: Value,
+    /// Where the host exports its telemetry, if not to Application Insights by its own library.
+    #[serde(default)]
+    pub telemetry_mode: Value,
 }
 
 /// `customHandler` of `host.json`.

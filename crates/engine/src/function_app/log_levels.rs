@@ -62,7 +62,9 @@ impl LogLevels {
     pub fn new(logging: &Value, settings: &Settings) -> Self {
         let logging = logging.as_object().cloned().unwrap_or_default();
         let levels = overridden(member_object(&logging, "logLevel"), OVERRIDE, settings);
-        let of_provider = member_object(&member_object(&logging, "applicationInsights"), "logLevel");
+        // The host compares this name with the provider's in this letter case, unlike those of its other settings.
+        let provider = logging.get("ApplicationInsights").and_then(Value::as_object).cloned().unwrap_or_default();
+        let of_provider = member_object(&provider, "logLevel");
         let rules = |is_of_provider, levels: Map<String, Value>| {
             levels.into_iter().filter_map(move |(category, level)| {
                 let text = level.as_str().map_or_else(|| level.to_string(), str::to_owned);
@@ -169,6 +171,8 @@ mod tests {
         let logging = json!({"logLevel": {"Function.F.User": "Information"},
                              "ApplicationInsights": {"logLevel": {"Function": "Warning"}}});
         assert_eq!(levels(&logging, &[]).minimum("Function.F.User"), Warning);
+        let other_case = json!({"applicationInsights": {"logLevel": {"Function": "Warning"}}});
+        assert_eq!(levels(&other_case, &[]).minimum("Function.F.User"), Information);
     }
 
     #[test]

@@ -1,16 +1,22 @@
 //! Whether the host samples its log: records that are missing make counts wrong.
 
-use serde_json::Value;
-
-use super::log_levels::{member_object, overridden};
+use super::{
+    HostJson,
+    log_levels::{member_object, overridden},
+};
 use crate::settings::Settings;
 
 /// The app settings that override `samplingSettings` of `host.json`.
 const OVERRIDE: &str = "AzureFunctionsJobHost__logging__applicationInsights__samplingSettings__";
 
-/// Returns a warning if `logging` of `host.json`, or a setting, lets the host sample the records. It samples by default.
-pub(super) fn warning(logging: &Value, settings: &Settings) -> Option<String> {
-    let logging = logging.as_object().cloned().unwrap_or_default();
+/// Returns a warning if `host.json`, or a setting, lets the host sample the records. It samples by default, but with OpenTelemetry
+/// by other settings.
+pub(super) fn warning(host: &HostJson, settings: &Settings) -> Option<String> {
+    let mode = settings.get("AzureFunctionsJobHost__telemetryMode").or(host.telemetry_mode.as_str());
+    if mode.is_some_and(|mode| mode.eq_ignore_ascii_case("OpenTelemetry")) {
+        return None;
+    }
+    let logging = host.logging.as_object().cloned().unwrap_or_default();
     let insights = member_object(&logging, "applicationInsights");
     let sampling = overridden(member_object(&insights, "samplingSettings"), OVERRIDE, settings);
     let text = |name: &str| {
@@ -30,19 +36,33 @@ pub(super) fn warning(logging: &Value, settings: &Settings) -> Option<String> {
 
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
+    use serde_json::{Value, json};
 
     use super::*;
 
+    fn is_warned(logging: &Value, mode: &Value, settings: &Settings) -> bool {
+        let host = json!({"customHandler": {"description": {}}, "logging": logging, "telemetryMode": mode});
+        warning(&serde_json::from_value(host).expect("a host.json"), settings).is_some()
+    }
+
     fn is_sampled(sampling: &Value, settings: &Settings) -> bool {
-        warning(&json!({"applicationInsights": {"samplingSettings": sampling}}), settings).is_some()
+        is_warned(&json!({"applicationInsights": {"samplingSettings": sampling}}), &Value::Null, settings)
+    }
+
+    #[test]
+    fn sampling_settings_do_not_concern_opentelemetry() {
+        let mut settings = Settings::default();
+        assert!(is_warned(&Value::Null, &"ApplicationInsights".into(), &settings));
+        assert!(!is_warned(&Value::Null, &"openTelemetry".into(), &settings));
+        settings.set("AzureFunctionsJobHost__telemetryMode", "OpenTelemetry");
+        assert!(!is_warned(&Value::Null, &Value::Null, &settings));
     }
 
     #[test]
     fn records_are_sampled_unless_traces_are_excluded() {
         let none = Settings::default();
         for logging in [Value::Null, json!({}), json!({"applicationInsights": {}})] {
-            assert!(warning(&logging, &none).is_some(), "{logging}");
+            assert!(is_warned(&logging, &Value::Null, &none), "{logging}");
         }
         for sampling in
             [json!({"excludedTypes": "Request"}), json!({"includedTypes": "Request;trace"}), json!({"isEnabled": true})]

@@ -6,6 +6,7 @@ use std::{
     ops::Range,
     panic::{self, AssertUnwindSafe},
     sync::atomic::Ordering::Relaxed,
+    vec,
 };
 
 use serde_json::{Map, Value};
@@ -24,18 +25,25 @@ use crate::{
     text::panic_message,
 };
 
-/// The decoded records of a batch. Most events have one.
+/// The decoded records of a batch. Most events have one. A batch that does not fit in memory is decoded in portions.
 #[derive(Default)]
 pub(super) struct DecodedBatch<'b> {
-    /// One entry for each record: `None` for those that are to be written. An event that cannot be decoded counts as one record.
+    /// The indexes of the events that are not decoded yet. Large bodies are last: the ordinary events of a batch do not wait for
+    /// them, whatever they cost.
+    undecoded: vec::IntoIter<usize>,
+    /// One entry for each record of this portion: `None` for those that are to be written. An event that cannot be decoded counts as
+    /// one record.
     pub(super) outcomes: Vec<Option<Outcome>>,
     /// The index of the event of each record. Those of an event are adjacent.
     pub(super) events: Vec<usize>,
-    /// The readings of all decoded records, one after the other.
+    /// The readings of the records of this portion, one after the other.
     readings: Vec<Reading>,
+    /// The devices of this portion.
     devices: Vec<NamedDevice<'b>>,
-    /// The records that were decoded, in the order of their events in the batch.
+    /// The records of this portion, in the order of their events in the batch.
     records: Vec<DecodedRecord>,
+    /// The arrival time of events without a position.
+    arrival_ms: Option<i64>,
     /// The skipped fields of the first unrecognized record.
     pub(super) unrecognized: Option<Vec<String>>,
     /// The number of records whose device time is unusable.
@@ -82,17 +90,34 @@ pub(super) struct DeviceRecord<'d> {
     pub(super) readings: &'d [Reading],
 }
 
-impl DecodedBatch<'_> {
-    fn with_capacity(events: usize) -> Self {
+impl<'b> DecodedBatch<'b> {
+    /// Returns a batch of which nothing is decoded.
+    pub(super) fn new(batch: &'b Batch) -> Self {
         /// The number of readings in an event of drone telemetry.
         const READINGS_PER_EVENT: usize = 8;
+        let events = batch.events.len();
+        let mut order: Vec<_> = (0..events).collect();
+        order.sort_by_key(|index| max_unpacked_bytes(&batch.events[*index].body) > CHUNK_BYTES / 16);
         Self {
+            undecoded: order.into_iter(),
             outcomes: Vec::with_capacity(events),
             events: Vec::with_capacity(events),
             readings: Vec::with_capacity(events * READINGS_PER_EVENT),
             records: Vec::with_capacity(events),
             ..Self::default()
         }
+    }
+
+    /// Returns true if no portion is left.
+    pub(super) fn is_complete(&self) -> bool {
+        self.undecoded.len() == 0
+    }
+
+    /// Returns an outcome for each event that is not decoded, because the store fails.
+    pub(super) fn undecoded_outcomes(&mut self) -> impl Iterator<Item = (usize, Outcome)> {
+        let failure = undecoded("the store failed for other events of the batch");
+        let failure = Failure { stage: Stage::Update, class: ErrorClass::Systemic, ..failure };
+        self.undecoded.by_ref().map(move |index| (index, Outcome::Unresolved(failure.clone())))
     }
 
     /// Adds a record with its outcome, and returns the index of the record.
@@ -125,25 +150,25 @@ const CHUNK_BYTES: usize = 1024 * 1024;
 const EVENT_BYTES: usize = 4 * 1024;
 
 impl Processor {
-    /// Decodes each event of a batch. Events that are not decoded until the deadline, or do not fit in memory, are unresolved.
-    ///
-    /// Large bodies are decoded last: the ordinary events of a batch do not wait for them, whatever they cost.
-    pub(super) async fn decode<'b>(&self, batch: &'b Batch, deadline: Instant) -> DecodedBatch<'b> {
+    /// Decodes the next portion of a batch: all events that are left, or as many as fit in memory. Events that are not decoded until
+    /// the deadline are unresolved.
+    pub(super) async fn decode<'b>(&self, batch: &'b Batch, decoded: &mut DecodedBatch<'b>, deadline: Instant) {
         let source = batch.source.number();
-        let count = batch.events.len();
         let now_ms = self.clock.now_ms();
-        let mut arrival_ms = None;
         let mut is_warned = false;
         // There are at most as many devices as records, too few for a hash that must resist attacks.
         let mut known: HashMap<Cow<'b, str>, usize, foldhash::fast::RandomState> = HashMap::default();
-        let mut decoded = DecodedBatch::with_capacity(count);
+        decoded.outcomes.clear();
+        decoded.events.clear();
+        decoded.readings.clear();
+        decoded.devices.clear();
+        decoded.records.clear();
         let mut ends = Vec::new();
         let (mut chunk, mut is_late) = (0, false);
         let mut decoded_bytes = DecodedBytes::default();
-        let is_large = |index: &usize| max_unpacked_bytes(&batch.events[*index].body) > CHUNK_BYTES / 16;
-        let has_large = (0..count).any(|index| is_large(&index));
-        let large = (0..count).filter(|index| has_large && is_large(index));
-        for index in (0..count).filter(|index| !has_large || !is_large(index)).chain(large) {
+        while !decoded_bytes.are_too_many()
+            && let Some(index) = decoded.undecoded.next()
+        {
             let event = &batch.events[index];
             let body_bytes = max_unpacked_bytes(&event.body);
             chunk += body_bytes + EVENT_BYTES;
@@ -172,15 +197,9 @@ impl Processor {
                 decoded.add(index, Some(Outcome::Ignored));
                 continue;
             }
-            if !decoded_bytes.add(body_bytes, &decoded.readings[first..], ends.len()) {
-                decoded.readings.truncate(first);
-                ends.clear();
-                let issue = "the readings of the batch take too much memory";
-                decoded.add(index, Some(Outcome::Unresolved(undecoded(issue))));
-                continue;
-            }
+            decoded_bytes.add(body_bytes, &decoded.readings[first..], ends.len());
             let position = position(event, source).unwrap_or_else(|| {
-                let arrival_ms = *arrival_ms.get_or_insert_with(|| self.next_arrival_ms());
+                let arrival_ms = *decoded.arrival_ms.get_or_insert_with(|| self.next_arrival_ms());
                 Version::ordered_by_time(arrival_ms, i64::try_from(index).unwrap_or(i64::MAX), source)
             });
             for (record, RecordEnd { readings, result }) in (0..).zip(ends.drain(..)) {
@@ -218,11 +237,10 @@ impl Processor {
                 decoded.records.push(DecodedRecord { index, device, position, version, readings });
             }
         }
-        if has_large {
+        if !decoded.events.is_sorted() {
             let events = &decoded.events;
             decoded.records.sort_unstable_by_key(|record| (events[record.index], record.index));
         }
-        decoded
     }
 
     /// Returns the version of a record of the event at this position.
@@ -255,8 +273,8 @@ pub(super) fn is_other_message(event: &Event) -> bool {
     event.iot_hub_message_source.as_deref().is_some_and(|source| !source.eq_ignore_ascii_case("telemetry"))
 }
 
-/// Returns the failure of an event for which there was not enough time or memory. It counts as a failure of the event, so that a
-/// batch that can never be decoded does not block its partition forever.
+/// Returns the failure of an event for which there was not enough time. It counts as a failure of the event, so that a batch that
+/// can never be decoded in time does not block its partition forever.
 fn undecoded(reason: &str) -> Failure {
     Failure {
         stage: Stage::Deserialize,

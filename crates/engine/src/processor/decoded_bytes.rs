@@ -2,35 +2,39 @@
 //!
 //! A few bytes of an event can be hundreds in memory: it may be compressed, and each value of a text such as `[0,0]` takes 32
 //! bytes. Without a limit, a sender with a few dozen such events in one batch would end the handler, and again in each attempt.
+//! So a batch that is decoded to more is written in portions.
 
 use serde_json::Value;
 
 use crate::device_state::Reading;
 
-/// What the events of a batch may be decoded to, in bytes. Each event alone is within its own limits, which are lower.
+/// A portion ends with the event that is decoded to the last of so many bytes.
 const MAX_BYTES: usize = 256 << 20;
 
-/// The readings of an event with a smaller body are not counted: those of a thousand of them have room besides.
+/// The readings of an event with a smaller body and few records are not counted: those of a thousand of them have room besides.
 const COUNTED_BODY_BYTES: usize = 4 << 10;
+
+/// The records of an event that are not counted. Records that fail can have three bytes each, as in `[{},{}]`.
+const FEW_RECORDS: usize = 16;
 
 /// The memory of a record, with its outcome.
 const RECORD_BYTES: usize = 256;
 
-/// The bytes that the events of a batch were decoded to.
+/// The bytes that the events of a portion were decoded to.
 #[derive(Debug, Default)]
 pub(super) struct DecodedBytes(usize);
 
 impl DecodedBytes {
-    /// Adds the readings and the number of records of an event whose body, unpacked, has at most this many bytes. Returns false, and
-    /// adds nothing, if that is too much for one batch.
-    pub(super) fn add(&mut self, body_bytes: usize, readings: &[Reading], records: usize) -> bool {
-        if body_bytes <= COUNTED_BODY_BYTES {
-            return true;
+    /// Adds the readings and the number of records of an event whose body, unpacked, has at most this many bytes.
+    pub(super) fn add(&mut self, body_bytes: usize, readings: &[Reading], records: usize) {
+        if body_bytes > COUNTED_BODY_BYTES || records > FEW_RECORDS {
+            self.0 += readings.iter().map(reading_bytes).sum::<usize>() + records * RECORD_BYTES;
         }
-        let bytes = readings.iter().map(reading_bytes).sum::<usize>() + records * RECORD_BYTES;
-        let fits = bytes <= MAX_BYTES - self.0;
-        self.0 += if fits { bytes } else { 0 };
-        fits
+    }
+
+    /// Returns true if no other event has room.
+    pub(super) fn are_too_many(&self) -> bool {
+        self.0 >= MAX_BYTES
     }
 }
 
@@ -71,13 +75,12 @@ mod tests {
     }
 
     #[test]
-    fn what_does_not_fit_leaves_the_room_for_others() {
-        let body = COUNTED_BODY_BYTES + 1;
+    fn only_large_bodies_and_many_records_count() {
         let mut decoded = DecodedBytes::default();
-        assert!(decoded.add(COUNTED_BODY_BYTES, &[], usize::MAX), "a small body is not counted");
-        assert!(decoded.add(body, &[], MAX_BYTES / RECORD_BYTES - 1));
-        assert!(!decoded.add(body, &[], 2));
-        assert!(decoded.add(body, &[], 1));
-        assert!(!decoded.add(body, &[], 1));
+        decoded.add(COUNTED_BODY_BYTES + 1, &[], MAX_BYTES / RECORD_BYTES - 17);
+        decoded.add(COUNTED_BODY_BYTES, &[], FEW_RECORDS);
+        assert!(!decoded.are_too_many());
+        decoded.add(COUNTED_BODY_BYTES, &[], FEW_RECORDS + 1);
+        assert!(decoded.are_too_many());
     }
 }

@@ -8,17 +8,18 @@ use crate::failure::{ErrorClass, Failure};
 /// The number of records that the issue of an event describes.
 const MAX_DESCRIBED: usize = 5;
 
-/// Returns the outcome of each of `count` events from those of their records. `events` has the event of each record.
-pub(super) fn event_outcomes(records: Vec<Outcome>, events: &[usize], count: usize) -> Vec<Outcome> {
-    if records.len() == count && events.is_sorted() {
-        return records;
+/// Adds the outcomes of events, from those of their records, to the outcomes of all `count` events. `events` has the event of each
+/// record.
+pub(super) fn add_event_outcomes(all: &mut Vec<Outcome>, records: Vec<Outcome>, events: &[usize], count: usize) {
+    if events.iter().copied().eq(0..count) {
+        *all = records;
+        return;
     }
-    let mut outcomes = vec![Outcome::Ignored; count];
+    all.resize(count, Outcome::Ignored);
     let mut records = records.into_iter();
     for group in events.chunk_by(|one, other| one == other) {
-        outcomes[group[0]] = event_outcome(records.by_ref().take(group.len()).collect());
+        all[group[0]] = event_outcome(records.by_ref().take(group.len()).collect());
     }
-    outcomes
 }
 
 /// Returns the outcome of one event. An event of which a record failed is dead-lettered as a whole, although its other records

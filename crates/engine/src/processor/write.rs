@@ -34,14 +34,15 @@ impl Processor {
     ///
     /// The last tenth of the budget is for finding out what caused the failures: the devices or the store.
     ///
-    /// `started` is when the attempt started, later by the time by which decoding exceeded its share of the budget.
+    /// `started` is when the attempt started, later by the time by which decoding exceeded its share of the budget. Returns the cause
+    /// of the failures.
     pub(super) async fn write(
         &self,
         run: &mut Run,
         mut devices: Vec<Device<'_>>,
         started: Instant,
         decoded_at: Instant,
-    ) {
+    ) -> Cause {
         if devices.len() > self.concurrency {
             // Each attempt starts with other devices. Otherwise devices whose documents do not respond would be first each
             // time, and no other device would be written. With a counter, two batches could take turns in step.
@@ -133,12 +134,13 @@ impl Processor {
             must_stragglers_end: &AtomicBool::new(false),
             ..*writer
         };
-        self.find_cause(run, &results, &probing).await;
-        run.processed.operations = operations.total();
+        let cause = self.find_cause(run, &results, &probing).await;
+        run.processed.operations += operations.total();
+        cause
     }
 
     /// Finds out whether the devices or the store caused the failures, and changes the outcomes accordingly.
-    async fn find_cause(&self, run: &mut Run, results: &Results<'_>, writer: &Writer<'_>) {
+    async fn find_cause(&self, run: &mut Run, results: &Results<'_>, writer: &Writer<'_>) -> Cause {
         let Results { failing, refused, bad_requests, written, systemic, .. } = results;
         let documents = &self.shared.documents;
         documents.known.add(written.iter().map(|device| &*device.id), &*self.random);
@@ -151,7 +153,7 @@ impl Processor {
             rejected: results.rejected.iter().map(|device| &*device.id).collect(),
         };
         let is_written = !written.is_empty();
-        run.processed.has_accepted_write = is_written;
+        run.processed.has_accepted_write |= is_written;
         let is_known = failing.is_empty() && (bad_requests.is_empty() || is_written);
         let cause = match systemic {
             Some(_) => Cause::Store,
@@ -163,14 +165,16 @@ impl Processor {
                 cause
             }
         };
-        run.processed.store_accepts_writes = cause == Cause::Devices;
+        // An earlier portion has shown that the store works.
+        let has_worked = run.processed.store_accepts_writes;
+        run.processed.store_accepts_writes = cause == Cause::Devices || has_worked && cause == Cause::Unknown;
         if cause == Cause::Devices {
             for device in failing.iter().filter(is_faulty) {
                 documents.failing.set_faulty(&device.id);
                 // It has had its only try.
                 run.change(device.records.iter().map(|record| record.index), Outcome::Failed);
             }
-            return;
+            return cause;
         }
         let systemic = |failure| Outcome::Unresolved(Failure { class: ErrorClass::Systemic, ..failure });
         let refused = refused.iter().flat_map(|device| &device.records).map(|record| record.index);
@@ -178,6 +182,7 @@ impl Processor {
         if (run.can_reclassify || cause == Cause::Store) && !is_written {
             run.change(bad_requests.iter().copied(), systemic);
         }
+        cause
     }
 }
 
@@ -245,6 +250,7 @@ impl<'d> Results<'d> {
 }
 
 /// The progress of a batch in [`Processor::write`].
+#[derive(Default)]
 pub(super) struct Run {
     pub(super) outcomes: Vec<Option<Outcome>>,
     /// Whether bad requests may be reclassified as a failure of the store. If a batch has one device, its bad request is
@@ -267,6 +273,15 @@ impl Run {
             for record in &device.records {
                 self.outcomes[record.index]
                     .get_or_insert_with(|| Outcome::Unresolved(failure(device, record, ErrorClass::Systemic, reason)));
+            }
+        }
+    }
+
+    /// Drops the copies of readings in the failures: over all portions of a batch, they would take too much memory.
+    pub(super) fn drop_copies(&mut self) {
+        for outcome in self.outcomes.iter_mut().flatten() {
+            if let Outcome::Failed(failure) | Outcome::Unresolved(failure) = outcome {
+                failure.device_state = None;
             }
         }
     }

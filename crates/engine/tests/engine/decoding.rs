@@ -15,12 +15,12 @@ use devicestate_engine::{
     device_state::Reading,
     failure::Stage,
     handler::Response,
-    processor::{Outcome, Processor},
+    processor::{Outcome, Processed, Processor},
     telemetry::{Poison, RecordTime, Records, Telemetry, drone::Drone},
 };
 use devicestate_test_doubles::{
-    Envelope, ScriptedStore, Sent, batch, battery, event, final_reply, handler, kinds, processor,
-    processor_with_telemetry,
+    Envelope, Operation::Write, ScriptedStore, Sent, StoreResponse, batch, battery, event, final_reply, handler, kinds,
+    processor, processor_with_telemetry,
 };
 use futures_util::future::poll_immediate;
 use serde_json::{Value, json};
@@ -132,14 +132,18 @@ async fn decoding_a_large_batch_yields_to_other_batches() {
     assert!(poll_immediate(Box::pin(processor.process(&small))).await.is_some());
 }
 
-/// Decodes each large body to 100 MiB, more than a real one can be.
-struct Unpacking;
+/// Decodes each large body to 100 MiB, and records what exists of the documents then.
+struct Unpacking {
+    store: Arc<ScriptedStore>,
+    written: Mutex<Vec<usize>>,
+}
 
 impl Telemetry for Unpacking {
     fn decode_into<'e>(&self, event: &'e Event, records: &mut Records<'_, 'e>) -> Result<(), Poison> {
         if event.body.len() <= LARGE {
             return Drone::default().decode_into(event, records);
         }
+        self.written.lock().expect("no panic").push(self.store.count(Write));
         let values = vec![Value::Null; (100 << 20) / size_of::<Value>()];
         records.push(Reading { name: "Values".into(), value: values.into() });
         records.finish("large", RecordTime::Service);
@@ -147,20 +151,47 @@ impl Telemetry for Unpacking {
     }
 }
 
+impl Unpacking {
+    /// Processes four large events and a small one. Three large ones, and the small one, are a portion.
+    async fn process(script: impl FnOnce(&ScriptedStore)) -> (Processed, Arc<Self>) {
+        let store = Arc::new(ScriptedStore::default());
+        script(&store);
+        let telemetry = Arc::new(Self { store: store.clone(), written: Mutex::default() });
+        let large = |number| Event { body: vec![b' '; LARGE + 1].into(), ..event(number, &json!({})) };
+        let events = (0..4).map(large).chain([battery(4, "innocent", 1.0)]);
+        let processed = processor_with_telemetry(&store, telemetry.clone()).process(&batch(events)).await;
+        assert!(store.document("innocent").await.is_some());
+        (processed, telemetry)
+    }
+
+    fn written(&self) -> Vec<usize> {
+        self.written.lock().expect("no panic").clone()
+    }
+}
+
 #[tokio::test]
-async fn an_event_that_does_not_fit_in_memory_is_unresolved_and_the_others_are_applied() {
-    let store = Arc::new(ScriptedStore::default());
-    let handler = handler(processor_with_telemetry(&store, Arc::new(Unpacking)));
-    let envelope = Envelope::new((0..3).map(large).chain([Sent::battery(3, "innocent", 1.0)]));
-    let Response::Retry(body) = handler.invoke("unpacking", &envelope.retried(0).to_bytes()).await else {
-        panic!("the batch is complete")
-    };
-    assert!(body.contains("take too much memory"), "{body}");
-    assert!(store.document("innocent").await.is_some());
-    // Without another attempt, it is a dead letter.
-    let reply = final_reply(handler.invoke("unpacking", &envelope.with_retry(None).to_bytes()).await);
-    assert_eq!(reply.counts(), [0, 3, 1], "two of 100 MiB fit, and the small one");
-    assert_eq!((reply.dead_letters[0].stage, reply.dead_letters.len()), (Stage::Deserialize, 1));
+async fn a_batch_that_does_not_fit_in_memory_is_written_in_portions() {
+    let (processed, telemetry) = Unpacking::process(|_| ()).await;
+    assert_eq!(kinds(&processed), ["applied"; 5]);
+    assert_eq!((processed.records, processed.devices, processed.operations.writes), (5, 3, 3));
+    assert_eq!(telemetry.written(), [0, 0, 0, 2]);
+}
+
+#[tokio::test]
+async fn failures_of_a_portion_keep_no_copies_of_readings() {
+    let (processed, _) = Unpacking::process(|store| store.always(Write, "large", StoreResponse::rejected())).await;
+    assert_eq!(kinds(&processed)[..4], ["failed poison"; 4]);
+    let has_copy = |outcome: &Outcome| matches!(outcome, Outcome::Failed(failure) if failure.device_state.is_some());
+    let copies: Vec<_> = processed.outcomes.iter().map(has_copy).collect();
+    assert_eq!(copies, [false, false, false, true, false], "only the last portion is small");
+}
+
+#[tokio::test]
+async fn if_the_store_fails_for_a_portion_the_others_wait_for_it() {
+    let (processed, telemetry) =
+        Unpacking::process(|store| store.always(Write, "large", StoreResponse::systemic())).await;
+    assert_eq!(kinds(&processed)[..4], ["unresolved systemic"; 4]);
+    assert_eq!((telemetry.written().len(), processed.records, processed.store_accepts_writes), (3, 5, false));
 }
 
 #[tokio::test(start_paused = true)]
