@@ -263,7 +263,7 @@ impl Expected {
     }
 
     /// Returns what of this is not on the page, or differs.
-    pub(crate) fn faults(&self, page: Page) -> Vec<String> {
+    fn faults(&self, page: Page) -> Vec<String> {
         let words = page.words();
         let missing = self.sentences.iter().filter(|sentence| !words.contains(sentence.as_str()));
         let mut faults: Vec<_> = missing.cloned().collect();
@@ -291,6 +291,11 @@ fn assert_each_is_checked<'a>(parts: impl IntoIterator<Item = &'a str>, least: u
         count += 1;
     }
     assert!(count >= least, "{count} amounts");
+}
+
+#[test]
+fn every_amount_follows_from_the_prices() {
+    assert_eq!(Expected::new(&Values::read()).faults(COSTS), [""; 0]);
 }
 
 #[test]
