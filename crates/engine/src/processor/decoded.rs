@@ -44,7 +44,7 @@ pub(super) struct DecodedBatch<'b> {
     records: Vec<DecodedRecord>,
     /// The arrival time of events without a position.
     arrival_ms: Option<i64>,
-    /// The skipped fields of the first unrecognized record.
+    /// The skipped fields of the first unrecognized record of this portion.
     pub(super) unrecognized: Option<Vec<String>>,
     /// The number of records whose device time is unusable.
     pub(super) unusable_times: usize,
@@ -163,6 +163,7 @@ impl Processor {
         decoded.readings.clear();
         decoded.devices.clear();
         decoded.records.clear();
+        decoded.unrecognized = None;
         let mut ends = Vec::new();
         let (mut chunk, mut is_late) = (0, false);
         let mut decoded_bytes = DecodedBytes::default();

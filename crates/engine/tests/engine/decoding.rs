@@ -24,6 +24,11 @@ use devicestate_test_doubles::{
 };
 use futures_util::future::poll_immediate;
 use serde_json::{Value, json};
+use tracing::{
+    Level, Metadata, Subscriber,
+    span::{Attributes, Id, Record},
+    subscriber,
+};
 
 /// A body of unknown members with an error at its end, which is JSON or protobuf by its first byte.
 fn hostile(members: usize) -> Bytes {
@@ -152,13 +157,16 @@ impl Telemetry for Unpacking {
 }
 
 impl Unpacking {
+    fn event(number: i64) -> Event {
+        Event { body: vec![b' '; LARGE + 1].into(), ..event(number, &json!({})) }
+    }
+
     /// Processes four large events and a small one. Three large ones, and the small one, are a portion.
     async fn process(script: impl FnOnce(&ScriptedStore)) -> (Processed, Arc<Self>) {
         let store = Arc::new(ScriptedStore::default());
         script(&store);
         let telemetry = Arc::new(Self { store: store.clone(), written: Mutex::default() });
-        let large = |number| Event { body: vec![b' '; LARGE + 1].into(), ..event(number, &json!({})) };
-        let events = (0..4).map(large).chain([battery(4, "innocent", 1.0)]);
+        let events = (0..4).map(Self::event).chain([battery(4, "innocent", 1.0)]);
         let processed = processor_with_telemetry(&store, telemetry.clone()).process(&batch(events)).await;
         assert!(store.document("innocent").await.is_some());
         (processed, telemetry)
@@ -175,6 +183,44 @@ async fn a_batch_that_does_not_fit_in_memory_is_written_in_portions() {
     assert_eq!(kinds(&processed), ["applied"; 5]);
     assert_eq!((processed.records, processed.devices, processed.operations.writes), (5, 3, 3));
     assert_eq!(telemetry.written(), [0, 0, 0, 2]);
+}
+
+/// Counts the warnings in the log of a test.
+struct Warnings(Arc<AtomicUsize>);
+
+impl Subscriber for Warnings {
+    fn enabled(&self, metadata: &Metadata<'_>) -> bool {
+        *metadata.level() == Level::WARN
+    }
+
+    fn event(&self, _: &tracing::Event<'_>) {
+        self.0.fetch_add(1, Relaxed);
+    }
+
+    fn new_span(&self, _: &Attributes<'_>) -> Id {
+        Id::from_u64(1)
+    }
+
+    fn record(&self, _: &Id, _: &Record<'_>) {}
+    fn record_follows_from(&self, _: &Id, _: &Id) {}
+    fn enter(&self, _: &Id) {}
+    fn exit(&self, _: &Id) {}
+}
+
+#[tokio::test(start_paused = true)]
+async fn only_a_portion_with_unrecognized_events_warns_of_them() {
+    let warnings = Arc::new(AtomicUsize::new(0));
+    let _default = subscriber::set_default(Warnings(Arc::clone(&warnings)));
+    let store = Arc::new(ScriptedStore::default());
+    // Warnings are at least a minute apart.
+    store.respond(Write, "large", [StoreResponse::Slow(Duration::from_mins(2))]);
+    let telemetry = Arc::new(Unpacking { store: store.clone(), written: Mutex::default() });
+    let processor =
+        Processor { budget: Duration::from_mins(10), ..processor_with_telemetry(&store, telemetry.clone()) };
+    let unrecognized = event(4, &json!({"deviceId": "pump", "rpm": 1}));
+    let processed = processor.process(&batch((0..4).map(Unpacking::event).chain([unrecognized]))).await;
+    assert_eq!(kinds(&processed), ["applied", "applied", "applied", "applied", "unrecognized"]);
+    assert_eq!((telemetry.written(), warnings.load(Relaxed)), (vec![0, 0, 0, 1], 1));
 }
 
 #[tokio::test]
