@@ -22,6 +22,16 @@ pub(super) fn member<'a>(object: &'a Map<String, Value>, name: &str) -> Option<&
     object.get(name).or_else(any_case)
 }
 
+/// Returns the member of this name in any letter case, if it is an object; otherwise an empty object.
+pub(super) fn member_object(object: &Map<String, Value>, name: &str) -> Map<String, Value> {
+    member(object, name).and_then(Value::as_object).cloned().unwrap_or_default()
+}
+
+/// Returns a text as it is, and any other value as JSON.
+pub(super) fn text(value: &Value) -> String {
+    value.as_str().map_or_else(|| value.to_string(), str::to_owned)
+}
+
 struct AnyCase(Value);
 
 impl AnyCase {

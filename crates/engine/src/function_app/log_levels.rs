@@ -2,7 +2,10 @@
 
 use serde_json::{Map, Value};
 
-use super::any_case::member;
+use super::{
+    any_case::{member_object, text},
+    overrides::overridden,
+};
 use crate::settings::Settings;
 
 /// The category of what the handler writes to its standard output and standard error.
@@ -67,9 +70,8 @@ impl LogLevels {
         let of_provider = member_object(&provider, "logLevel");
         let rules = |is_of_provider, levels: Map<String, Value>| {
             levels.into_iter().filter_map(move |(category, level)| {
-                let text = level.as_str().map_or_else(|| level.to_string(), str::to_owned);
                 let prefix = if category.eq_ignore_ascii_case("default") { String::new() } else { category };
-                Some(Rule { is_of_provider, prefix, level: LogLevel::parse(text.trim())? })
+                Some(Rule { is_of_provider, prefix, level: LogLevel::parse(text(&level).trim())? })
             })
         };
         Self { rules: rules(false, levels).chain(rules(true, of_provider)).collect() }
@@ -100,20 +102,6 @@ impl LogLevels {
             )
         })
     }
-}
-
-/// Returns the member of this name in any letter case, if it is an object; otherwise an empty object.
-pub(super) fn member_object(object: &Map<String, Value>, name: &str) -> Map<String, Value> {
-    member(object, name).and_then(Value::as_object).cloned().unwrap_or_default()
-}
-
-/// Returns an object of `host.json` with the app settings that override its members; their names begin with this prefix.
-pub(super) fn overridden(mut object: Map<String, Value>, prefix: &str, settings: &Settings) -> Map<String, Value> {
-    for (name, value) in settings.after_prefix(prefix) {
-        object.retain(|member, _| !member.eq_ignore_ascii_case(name));
-        object.insert(name.to_owned(), value.into());
-    }
-    object
 }
 
 /// Returns the category of the `Logs` in a function's replies.

@@ -1,5 +1,7 @@
 //! App settings that override host.json.
 
+use serde_json::{Map, Value};
+
 use super::HostJson;
 use crate::{
     settings::{ConfigError, Settings},
@@ -46,6 +48,15 @@ pub fn apply_overrides(settings: &Settings, host: &mut HostJson) -> Result<(), C
         |value| Some(value.to_owned()),
     )?;
     Ok(())
+}
+
+/// Returns an object of `host.json` with the app settings that override its members; their names begin with this prefix.
+pub(super) fn overridden(mut object: Map<String, Value>, prefix: &str, settings: &Settings) -> Map<String, Value> {
+    for (name, value) in settings.after_prefix(prefix) {
+        object.retain(|member, _| !member.eq_ignore_ascii_case(name));
+        object.insert(name.to_owned(), value.into());
+    }
+    object
 }
 
 fn parse_size(value: &str) -> Option<usize> {

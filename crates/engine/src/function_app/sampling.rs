@@ -2,7 +2,8 @@
 
 use super::{
     HostJson,
-    log_levels::{member_object, overridden},
+    any_case::{member, member_object, text},
+    overrides::overridden,
 };
 use crate::settings::Settings;
 
@@ -19,14 +20,11 @@ pub(super) fn warning(host: &HostJson, settings: &Settings) -> Option<String> {
     let logging = host.logging.as_object().cloned().unwrap_or_default();
     let insights = member_object(&logging, "applicationInsights");
     let sampling = overridden(member_object(&insights, "samplingSettings"), OVERRIDE, settings);
-    let text = |name: &str| {
-        let value = super::any_case::member(&sampling, name)?;
-        Some(value.as_str().map_or_else(|| value.to_string(), str::to_owned)).filter(|text| !text.is_empty())
-    };
+    let value = |name: &str| member(&sampling, name).map(text).filter(|text| !text.is_empty());
     let has_traces = |types: String| types.split(';').any(|kind| kind.trim().eq_ignore_ascii_case("Trace"));
-    let is_disabled = text("isEnabled").is_some_and(|value| value.eq_ignore_ascii_case("false"));
-    let is_excluded = text("excludedTypes").is_some_and(has_traces);
-    let is_not_included = text("includedTypes").is_some_and(|types| !has_traces(types));
+    let is_disabled = value("isEnabled").is_some_and(|text| text.eq_ignore_ascii_case("false"));
+    let is_excluded = value("excludedTypes").is_some_and(has_traces);
+    let is_not_included = value("includedTypes").is_some_and(|types| !has_traces(types));
     (!is_disabled && !is_excluded && !is_not_included).then(|| {
         "the host samples the records, so that alerts and saved queries miss some: set `\"excludedTypes\": \
          \"Exception;Trace\"` in logging.applicationInsights.samplingSettings of host.json"
