@@ -176,8 +176,8 @@ impl Processor {
     /// A batch that does not fit in memory is decoded and written in portions. Their order changes no document, because readings have
     /// versions.
     ///
-    /// Decoding has at most the first half of it, so that the store has the rest, whatever devices send. If the last bodies
-    /// take longer, the batch does, too: otherwise no attempt would have time for the store.
+    /// Decoding a portion has at most half of the budget that is left, so that the store has the rest, whatever devices send. If
+    /// the last bodies take longer, the batch does, too: otherwise no attempt would have time for the store.
     pub async fn process(&self, batch: &Batch) -> Processed {
         let mut decoded = DecodedBatch::new(batch);
         let mut run = Run::default();

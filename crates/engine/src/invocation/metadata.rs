@@ -97,6 +97,7 @@ fn is_present(value: Raw<'_>) -> bool {
 
 /// Sets what the metadata contains of each event: the position, the times, the content type and the device.
 pub(super) fn attach(events: &mut [Event], metadata: &EventMetadata) {
+    // Positions limit the times of IoT Hub.
     attach_positions(events, metadata);
     attach_system_properties(events, &metadata.system_properties);
     attach_creation_times(events, &metadata.properties);

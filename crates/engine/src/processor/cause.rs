@@ -51,7 +51,7 @@ pub(super) enum Cause {
 
 /// The failures of an attempt.
 pub(super) struct Failures<'d> {
-    /// The number of devices of the batch.
+    /// The number of devices of the batch, in its portions so far.
     pub(super) devices: usize,
     /// The documents whose devices failed, and are not known to be faulty.
     pub(super) failing: HashSet<&'d str>,

@@ -274,7 +274,7 @@ pub(super) fn is_other_message(event: &Event) -> bool {
     event.iot_hub_message_source.as_deref().is_some_and(|source| !source.eq_ignore_ascii_case("telemetry"))
 }
 
-/// Returns the failure of an event for which there was not enough time. It counts as a failure of the event, so that a batch that
+/// Returns the failure of an event that was not decoded, for this reason. It counts as a failure of the event, so that a batch that
 /// can never be decoded in time does not block its partition forever.
 fn undecoded(reason: &str) -> Failure {
     Failure {

@@ -252,10 +252,11 @@ impl<'d> Results<'d> {
 /// The progress of a batch in [`Processor::write`].
 #[derive(Default)]
 pub(super) struct Run {
+    /// The outcome of each record of the current portion.
     pub(super) outcomes: Vec<Option<Outcome>>,
-    /// Whether bad requests may be reclassified as a failure of the store. If a batch has one device, its bad request is
-    /// counted as the device's failure, because a retry would block the other devices of the partition, unless other documents
-    /// are rejected, too. A Service Bus message blocks only its own session, so it may always be retried.
+    /// Whether bad requests may be reclassified as a failure of the store. If a batch, or its last portion, has one device, its
+    /// bad request is counted as the device's failure, because a retry would block the other devices of the partition, unless
+    /// other documents are rejected, too. A Service Bus message blocks only its own session, so it may always be retried.
     pub(super) can_reclassify: bool,
     pub(super) processed: Processed,
 }
