@@ -140,6 +140,10 @@ impl Template {
         self.variables.iter().find(|(variable, _)| variable == name).map(|(_, value)| value)
     }
 
+    pub(crate) fn module(&self, symbol: &str) -> Option<&Module> {
+        self.modules.iter().find(|module| module.symbol == symbol)
+    }
+
     fn declarations(&mut self, root: Node, source: &str) {
         let mut decorators = None;
         for node in children(root) {

@@ -145,8 +145,7 @@ fn a_wrong_missing_too_wide_or_misassigned_role_is_detected() {
         ("main", "clientId: identities[index]", "clientId: identities[0]", "clientId"),
         ("main", "range(0, length(regions))", "range(0, 1)", "handlerPrincipalIds"),
     ] {
-        let other = Sources::read().with(&format!("infra/{file}.bicep"), from, to);
-        assert_detected(&faults(&other), word);
+        assert_detected(&faults(&Sources::read().with_template(file, from, to)), word);
     }
 }
 

@@ -87,8 +87,7 @@ fn every_module_gets_its_parameters_from_those_of_the_same_names() {
             "location",
         ),
     ] {
-        let changed = Sources::read().with(&format!("infra/{file}.bicep"), from, to);
-        assert_detected(&values_of_other_names(&changed), words);
+        assert_detected(&values_of_other_names(&Sources::read().with_template(file, from, to)), words);
     }
 }
 
@@ -219,7 +218,7 @@ fn naming_faults(sources: &Sources) -> Vec<String> {
                 .map(|name| format!("{path}: {name} is not used")),
         );
         for (module, output) in &template.module_outputs {
-            let Some(module) = template.modules.iter().find(|own| own.symbol == *module) else { continue };
+            let Some(module) = template.module(module) else { continue };
             let target = templates.iter().find(|template| template.path == module.path);
             if !target.is_some_and(|target| target.outputs.iter().any(|(name, _)| name == output)) {
                 faults.push(format!("{path}: {} has no output {output}", module.symbol));
