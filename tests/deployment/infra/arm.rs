@@ -209,7 +209,7 @@ impl<'a> Scope<'a> {
                 }
             }
         }
-        if self.template.params.iter().any(|param| param.name == name) {
+        if self.template.param(name).is_some() {
             return Some(format!("parameters('{name}')"));
         }
         if let Some(value) = self.template.variable(name) {

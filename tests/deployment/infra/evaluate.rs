@@ -115,7 +115,7 @@ impl<'a> Deployment<'a> {
         if let Some((caller, value)) = set {
             return caller.evaluate(value);
         }
-        let param = self.template.params.iter().find(|param| param.name == name);
+        let param = self.template.param(name);
         let value = param.and_then(|param| param.default.as_ref()).or_else(|| self.template.variable(name));
         self.evaluate(value.unwrap_or_else(|| panic!("{name} has no value")))
     }

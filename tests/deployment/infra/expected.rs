@@ -43,7 +43,7 @@ impl Expected {
         for &[name, declared, expected] in self.values {
             let own = template(name);
             let output = own.outputs.iter().find(|(output, _)| output == declared).map(|(_, value)| value);
-            let param = own.params.iter().find(|param| param.name == declared);
+            let param = own.param(declared);
             let value = output.or_else(|| own.variable(declared)).or_else(|| param?.default.as_ref());
             compare(&mut faults, &format!("{name}: {declared}"), expected, value.map(to_source).as_deref());
         }

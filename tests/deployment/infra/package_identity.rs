@@ -97,7 +97,7 @@ fn faults(sources: &Sources) -> Vec<String> {
     let templates = sources.templates();
     let mut faults = handler_faults(&templates);
     for template in &templates {
-        let name = name(template);
+        let name = template.name();
         for module in &template.modules {
             for (param, value) in module.params.properties() {
                 let value = to_source(value);
@@ -143,7 +143,7 @@ fn faults(sources: &Sources) -> Vec<String> {
 fn handler_faults(templates: &[Template]) -> Vec<String> {
     let mut faults = Vec::new();
     let main = &templates[0];
-    let default = main.params.iter().find(|param| param.name == "hostStorageRoles");
+    let default = main.param("hostStorageRoles");
     let default = default.and_then(|param| param.default.as_ref()?.text()).expect("a default").to_owned();
     let storage = find_template(templates, "host-storage");
     let has_container_roles = storage.variable("hasContainerRoles").map(to_source).unwrap_or_default();
@@ -175,9 +175,5 @@ fn same_names(template: &Template) -> Vec<String> {
         template.resources.iter().filter(of_type).filter_map(|own| own.body.get("name").map(to_source)).collect();
     names.sort();
     let repeated = names.windows(2).filter(|pair| pair[0] == pair[1]);
-    repeated.map(|pair| format!("{}: two resources have the same name {}", name(template), pair[0])).collect()
-}
-
-fn name(template: &Template) -> &str {
-    template.path.file_stem().and_then(|name| name.to_str()).expect("a name")
+    repeated.map(|pair| format!("{}: two resources have the same name {}", template.name(), pair[0])).collect()
 }

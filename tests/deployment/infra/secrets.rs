@@ -110,7 +110,7 @@ fn secret(templates: &[Template], template: &Template, expression: &str) -> Opti
     paths.filter(|path| path.starts_with(char::is_alphabetic)).find_map(|path| {
         let path = path.replace('?', "");
         let (name, rest) = path.split_once('.').unwrap_or((&path, ""));
-        if template.params.iter().any(|param| param.name == name && param.is_secure) {
+        if template.param(name).is_some_and(|param| param.is_secure) {
             return Some(format!("{name} is @secure()"));
         }
         if let Some(variable) = template.variable(name) {

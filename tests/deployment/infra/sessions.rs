@@ -157,7 +157,7 @@ fn function_state_faults(sources: &Sources) -> Vec<String> {
             ));
         }
     }
-    let param = templates[0].params.iter().find(|param| param.name == "sessions");
+    let param = templates[0].param("sessions");
     let default = param.and_then(|param| param.default.as_ref());
     if default != Some(&Value::Bool(false)) {
         faults.push(format!("the default of the parameter sessions must be false, not {default:?}"));
