@@ -1,15 +1,15 @@
 //! What azd reads, the pipelines that `azd pipeline config` finds, and the dev container: their names and versions agree. Nothing
 //! is run.
 
-use std::{collections::BTreeSet, fs};
+use std::collections::BTreeSet;
 
-use devicestate_test_support::{repository_file, root};
+use devicestate_test_support::repository_file;
 use serde_json::{Value, json};
 
 use crate::{
     github::DEPLOY,
     pipeline::{
-        calls::{call_errors, calls, commands, file, objects},
+        calls::{call_errors, calls, commands, file, objects, paths_in},
         yaml::read,
     },
 };
@@ -155,11 +155,7 @@ fn both_pipelines_of_azd_do_the_same() {
 /// Files that install tools.
 fn installers() -> Vec<(String, String)> {
     let mut paths = vec!["azure-pipelines.yml".to_owned()];
-    for folder in [".ci", ".azdo/pipelines", ".devcontainer", ".github/workflows"] {
-        let entries = fs::read_dir(root().join(folder)).expect("a folder of this repository");
-        let names = entries.map(|entry| entry.expect("an entry").file_name().into_string().expect("text"));
-        paths.extend(names.map(|name| format!("{folder}/{name}")));
-    }
+    paths.extend([".ci", ".azdo/pipelines", ".devcontainer", ".github/workflows"].into_iter().flat_map(paths_in));
     paths.into_iter().map(|path| (path.clone(), file(&path))).collect()
 }
 

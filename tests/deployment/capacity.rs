@@ -308,7 +308,7 @@ fn the_values_of_the_app_are_its_defaults() {
     let (v, host) = (Values::read(), serde_json::from_str::<Value>(HOST_JSON).expect("host.json"));
     let templates = Sources::read().templates();
     let default = |name: &str| {
-        let param = templates[0].params.iter().find(|param| param.name == name).expect("a parameter of main.bicep");
+        let param = templates[0].param(name).expect("a parameter of main.bicep");
         param.default.clone()
     };
     assert_eq!(default("partitionCount"), Some(bicep::Value::Number(32)));

@@ -14,7 +14,7 @@ mod expected;
 mod grammar;
 mod name_lengths;
 mod names;
-mod options;
+mod optional_protection;
 mod package_identity;
 mod private_network;
 mod protection;

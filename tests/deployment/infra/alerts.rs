@@ -8,7 +8,7 @@ use serde_json::Value as Json;
 
 use super::{
     bicep::{Template, Value, to_source},
-    expected::Expected,
+    expected::{Expected, find_template},
     sources::{Sources, assert_detected, assert_no_faults},
 };
 
@@ -133,7 +133,7 @@ fn query_files(sources: &Sources) -> BTreeSet<String> {
 
 fn faults(sources: &Sources) -> Vec<String> {
     let templates = sources.templates();
-    let module = templates.iter().find(|template| template.path == Path::new(MODULE)).expect("the module");
+    let module = find_template(&templates, "alerts");
     let query_files = query_files(sources);
     let mut faults = loading_faults(module, &query_files);
     faults.extend(EXPECTED.faults(&templates));

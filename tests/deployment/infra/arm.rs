@@ -59,7 +59,7 @@ impl<'a> Scope<'a> {
 
     /// Returns what the compiler writes for a dependency on a resource or module.
     pub(super) fn dependency(&self, symbol: &str) -> Option<String> {
-        if let Some(module) = self.find_module(symbol) {
+        if let Some(module) = self.template.module(symbol) {
             return match module.loop_source {
                 Some(_) => Some(symbol.to_owned()),
                 None => Some(format!("[{}]", self.deployment_id(module)?)),
@@ -209,7 +209,7 @@ impl<'a> Scope<'a> {
                 }
             }
         }
-        if self.template.params.iter().any(|param| param.name == name) {
+        if self.template.param(name).is_some() {
             return Some(format!("parameters('{name}')"));
         }
         if let Some(value) = self.template.variable(name) {
@@ -243,7 +243,7 @@ impl<'a> Scope<'a> {
         if let Some(resource) = self.find_resource(symbol).filter(|_| !is_local) {
             return self.property(resource, index, &path);
         }
-        if let Some(module) = self.find_module(symbol).filter(|_| !is_local) {
+        if let Some(module) = self.template.module(symbol).filter(|_| !is_local) {
             return self.output(module, index, &path);
         }
         Some(with_path(self.node(object, source)?, &path))
@@ -334,10 +334,6 @@ impl<'a> Scope<'a> {
         let nested = format!("::{symbol}");
         let exact = all.iter().find(|resource| symbol_path(resource) == symbol);
         exact.or_else(|| all.iter().find(|resource| symbol_path(resource).ends_with(&nested)))
-    }
-
-    fn find_module(&self, symbol: &str) -> Option<&'a Module> {
-        self.template.modules.iter().find(|module| module.symbol == symbol)
     }
 }
 

@@ -51,7 +51,7 @@ fn faults(sources: &Sources) -> Vec<String> {
     let file = file["parameters"].as_object().expect("parameters");
     let mut faults: Vec<String> = file
         .keys()
-        .filter(|name| !template.params.iter().any(|param| param.name == **name))
+        .filter(|name| template.param(name).is_none())
         .map(|name| format!("{name} is not a parameter of infra/main.bicep"))
         .collect();
     for param in &template.params {
@@ -75,7 +75,7 @@ fn faults(sources: &Sources) -> Vec<String> {
             let default = param.default.as_ref().expect("a default");
             let literal = Deployment::new(&templates, []).evaluate(default).expect("a value");
             // Without a value the template decides: for an empty text, and for a default that is another parameter.
-            let decided_there = literal == "" || template.params.iter().any(|own| own.name == to_source(default));
+            let decided_there = literal == "" || template.param(&to_source(default)).is_some();
             let default = (!decided_there).then_some(literal);
             expect(None, default.clone());
             // A pipeline sets a variable without a value to an empty text.

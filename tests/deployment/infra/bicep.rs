@@ -136,8 +136,21 @@ impl Template {
         template
     }
 
+    /// Returns the name of its file, such as `main` or `documents`.
+    pub(crate) fn name(&self) -> &str {
+        self.path.file_stem().and_then(|name| name.to_str()).expect("a name")
+    }
+
+    pub(crate) fn param(&self, name: &str) -> Option<&Param> {
+        self.params.iter().find(|param| param.name == name)
+    }
+
     pub(crate) fn variable(&self, name: &str) -> Option<&Value> {
         self.variables.iter().find(|(variable, _)| variable == name).map(|(_, value)| value)
+    }
+
+    pub(crate) fn module(&self, symbol: &str) -> Option<&Module> {
+        self.modules.iter().find(|module| module.symbol == symbol)
     }
 
     fn declarations(&mut self, root: Node, source: &str) {

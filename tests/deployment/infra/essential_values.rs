@@ -277,7 +277,7 @@ fn faults(sources: &Sources) -> Vec<String> {
     let mut expect =
         |what: &str, expected: &str, value: Option<String>| compare(&mut faults, what, expected, value.as_deref());
     let find_template = |name: &str| find_template(&templates, name);
-    let app = find_template("region").modules.iter().find(|module| module.symbol == "functionApp");
+    let app = find_template("region").module("functionApp");
     let Some(Value::Call(_, parts)) = app.and_then(|app| app.params.get("appSettings")) else {
         panic!("appSettings must be a call of union()")
     };

@@ -35,8 +35,7 @@ impl<'a> Deployment<'a> {
 
     /// Returns a module of the template.
     pub(super) fn module(&self, symbol: &str) -> &'a Module {
-        let mut modules = self.template.modules.iter();
-        modules.find(|module| module.symbol == symbol).unwrap_or_else(|| panic!("the module {symbol} does not exist"))
+        self.template.module(symbol).unwrap_or_else(|| panic!("the module {symbol} does not exist"))
     }
 
     /// Returns the deployment of a module.
@@ -116,7 +115,7 @@ impl<'a> Deployment<'a> {
         if let Some((caller, value)) = set {
             return caller.evaluate(value);
         }
-        let param = self.template.params.iter().find(|param| param.name == name);
+        let param = self.template.param(name);
         let value = param.and_then(|param| param.default.as_ref()).or_else(|| self.template.variable(name));
         self.evaluate(value.unwrap_or_else(|| panic!("{name} has no value")))
     }
@@ -125,8 +124,7 @@ impl<'a> Deployment<'a> {
     fn member(&self, text: &str, locals: &Locals) -> Result<Json, String> {
         let path: Vec<&str> = text.split(['.', '?']).filter(|part| !part.is_empty()).collect();
         let symbol = path[0].rsplit("::").next().unwrap_or(path[0]);
-        let module = self.template.modules.iter().find(|module| module.symbol == symbol);
-        if let (Some(module), ["outputs", output]) = (module, &path[1..]) {
+        if let (Some(module), ["outputs", output]) = (self.template.module(symbol), &path[1..]) {
             return self.output(module, output);
         }
         if let Some(resource) = self.template.resources.iter().find(|resource| resource.symbol == symbol) {

@@ -25,7 +25,7 @@ impl Expected {
         let mut faults = Vec::new();
         let template = |name| find_template(templates, name);
         let resource = |name, symbol| template(name).resources.iter().find(|resource| resource.symbol == symbol);
-        let module = |name, symbol| template(name).modules.iter().find(|module| module.symbol == symbol);
+        let module = |name, symbol| template(name).module(symbol);
         for &[name, symbol, path, expected] in self.properties {
             let value = resource(name, symbol).and_then(|resource| resource.body.at(path)).map(to_source);
             compare(&mut faults, &format!("{name}: {symbol}.{path}"), expected, value.as_deref());
@@ -43,7 +43,7 @@ impl Expected {
         for &[name, declared, expected] in self.values {
             let own = template(name);
             let output = own.outputs.iter().find(|(output, _)| output == declared).map(|(_, value)| value);
-            let param = own.params.iter().find(|param| param.name == declared);
+            let param = own.param(declared);
             let value = output.or_else(|| own.variable(declared)).or_else(|| param?.default.as_ref());
             compare(&mut faults, &format!("{name}: {declared}"), expected, value.map(to_source).as_deref());
         }

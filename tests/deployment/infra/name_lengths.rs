@@ -45,8 +45,7 @@ fn no_name_is_longer_than_its_service_allows() {
         ("modules/iot-hub", "'kv-${token}'", "'kv-devicestate-${token}'", "vaults"),
         ("modules/function-app", "'func-devicestate-${token}'", "'func-${location}-${token}'", "sites"),
     ] {
-        let changed = Sources::read().with(&format!("infra/{file}.bicep"), from, to);
-        assert_detected(&faults(&changed), word);
+        assert_detected(&faults(&Sources::read().with_template(file, from, to)), word);
     }
 }
 

@@ -5,6 +5,7 @@ use serde_json::Value as Json;
 use super::{
     app_settings::{App, app_settings},
     bicep::{Resource, Template, Value, to_source},
+    expected::find_template,
     sources::{Sources, assert_detected, assert_no_faults},
 };
 
@@ -72,7 +73,7 @@ fn names(sources: &Sources) -> Vec<String> {
             faults.push(format!("{what}: {one:?} in one file, {other:?} in another"));
         }
     };
-    let find_template = |type_name: &str| {
+    let resource_name = |type_name: &str| {
         let name = |resource: &Resource| resource.body.get("name").and_then(Value::text).map(str::to_owned);
         resources(&templates).find(|resource| resource.type_name.starts_with(type_name)).and_then(name)
     };
@@ -81,9 +82,9 @@ fn names(sources: &Sources) -> Vec<String> {
     let (trigger, queue) = (&function["bindings"][0], &function["bindings"][1]);
     agree("the trigger's name", "messages", trigger["name"].as_str());
     agree("the output's name", "deadLetterMessages", queue["name"].as_str());
-    let queues = find_template("Microsoft.Storage/storageAccounts/queueServices/queues@");
+    let queues = resource_name("Microsoft.Storage/storageAccounts/queueServices/queues@");
     agree("the queue", queue["queueName"].as_str().unwrap_or_default(), queues.as_deref());
-    let container = find_template("Microsoft.Storage/storageAccounts/blobServices/containers@");
+    let container = resource_name("Microsoft.Storage/storageAccounts/blobServices/containers@");
     // The names in the host and in its Event Hubs extension.
     for (symbol, name) in
         [("checkpoints", "azure-webjobs-eventhub"), ("locks", "azure-webjobs-hosts"), ("keys", "azure-webjobs-secrets")]
@@ -108,7 +109,7 @@ fn names(sources: &Sources) -> Vec<String> {
         groups.first().and_then(|group| group["Name"].as_str()),
     );
 
-    let app = templates.iter().find(|template| template.path.ends_with("function-app.bicep")).expect("the module");
+    let app = find_template(&templates, "function-app");
     agree(
         "the functions that are always ready",
         "concat(['RawTelemetryFunction'], withSessions ? ['SessionTelemetryFunction'] : [])",

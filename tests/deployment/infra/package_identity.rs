@@ -3,6 +3,7 @@
 use super::{
     bicep::{Resource, Template, to_source},
     changes::assert_each_change_is_detected,
+    expected::find_template,
     roles::assignment,
     sources::{Sources, assert_detected, assert_no_faults},
 };
@@ -69,8 +70,7 @@ fn another_use_of_that_identity_and_another_identity_on_the_packages_are_detecte
         ),
         ("modules/function-app", "ResourceId: packageIdentityId", "ResourceId: identityId", "app"),
     ] {
-        let changed = Sources::read().with(&format!("infra/{file}.bicep"), from, to);
-        assert_detected(&faults(&changed), word);
+        assert_detected(&faults(&Sources::read().with_template(file, from, to)), word);
     }
 }
 
@@ -97,7 +97,7 @@ fn faults(sources: &Sources) -> Vec<String> {
     let templates = sources.templates();
     let mut faults = handler_faults(&templates);
     for template in &templates {
-        let name = name(template);
+        let name = template.name();
         for module in &template.modules {
             for (param, value) in module.params.properties() {
                 let value = to_source(value);
@@ -123,7 +123,7 @@ fn faults(sources: &Sources) -> Vec<String> {
         }
         faults.extend(same_names(template));
     }
-    let app = templates.iter().find(|template| name(template) == "function-app").expect("the module");
+    let app = find_template(&templates, "function-app");
     let app = app.resources.iter().find(|resource| resource.symbol == "app").expect("the app");
     let storage = app.body.at("properties.functionAppConfig.deployment.storage.authentication");
     let expected = "{type: 'UserAssignedIdentity', userAssignedIdentityResourceId: packageIdentityId}";
@@ -143,9 +143,9 @@ fn faults(sources: &Sources) -> Vec<String> {
 fn handler_faults(templates: &[Template]) -> Vec<String> {
     let mut faults = Vec::new();
     let main = &templates[0];
-    let default = main.params.iter().find(|param| param.name == "hostStorageRoles");
+    let default = main.param("hostStorageRoles");
     let default = default.and_then(|param| param.default.as_ref()?.text()).expect("a default").to_owned();
-    let storage = templates.iter().find(|template| name(template) == "host-storage").expect("the module");
+    let storage = find_template(templates, "host-storage");
     let has_container_roles = storage.variable("hasContainerRoles").map(to_source).unwrap_or_default();
     if has_container_roles != "hostStorageRoles == 'containers'" {
         faults.push(format!("host-storage: hasContainerRoles is {has_container_roles}"));
@@ -175,9 +175,5 @@ fn same_names(template: &Template) -> Vec<String> {
         template.resources.iter().filter(of_type).filter_map(|own| own.body.get("name").map(to_source)).collect();
     names.sort();
     let repeated = names.windows(2).filter(|pair| pair[0] == pair[1]);
-    repeated.map(|pair| format!("{}: two resources have the same name {}", name(template), pair[0])).collect()
-}
-
-fn name(template: &Template) -> &str {
-    template.path.file_stem().and_then(|name| name.to_str()).expect("a name")
+    repeated.map(|pair| format!("{}: two resources have the same name {}", template.name(), pair[0])).collect()
 }

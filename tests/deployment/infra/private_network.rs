@@ -145,7 +145,7 @@ fn a_service_that_stays_open_or_is_not_reached_is_detected() {
         ("modules/private-endpoint", "privateDnsZoneId: zoneId", "privateDnsZoneId: subnetId", "privateDnsZoneConfigs"),
         ("modules/private-endpoint", "subnet: { id: subnetId }", "subnet: { id: targetId }", "subnet"),
     ] {
-        assert_detected(&faults(&Sources::read().with(&format!("infra/{file}.bicep"), from, to)), word);
+        assert_detected(&faults(&Sources::read().with_template(file, from, to)), word);
     }
 }
 
@@ -155,7 +155,7 @@ fn faults(sources: &Sources) -> Vec<String> {
     let mut expect =
         |what: &str, expected: &str, value: Option<String>| compare(&mut faults, what, expected, value.as_deref());
     for [module, symbol, target, service, zones, waits_for] in ENDPOINTS {
-        let endpoint = find_template(&templates, module).modules.iter().find(|endpoint| endpoint.symbol == symbol);
+        let endpoint = find_template(&templates, module).module(symbol);
         let at = format!("{module}: {symbol}");
         for (param, expected) in [("targetId", target), ("service", service), ("dnsZoneIds", zones)] {
             let value = endpoint.and_then(|endpoint| endpoint.params.get(param)).map(to_source);

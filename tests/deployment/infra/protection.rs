@@ -123,7 +123,7 @@ fn faults(templates: &[Template]) -> Vec<String> {
     let types = types();
     let mut faults = Vec::new();
     for template in templates {
-        let module = template.path.file_stem().and_then(|name| name.to_str()).expect("a name");
+        let module = template.name();
         for resource in template.resources.iter().filter(|resource| !resource.is_existing) {
             let mut expect = |path: &str, allowed: &[&str]| {
                 let value = resource.body.at(path).map(to_source);

@@ -2,7 +2,7 @@
 
 use super::{
     app_settings::{App, app_settings},
-    bicep::{Module, Template, Value, to_source},
+    bicep::{Value, to_source},
     expected::{Expected, compare, find_template},
     sources::{Sources, assert_detected, assert_no_faults},
 };
@@ -142,7 +142,7 @@ fn resources_of_another_region_and_repeated_deployments_are_detected() {
         // A deployment of one region would get other names.
         ("main", "var firstToken = uniqueString(", "var firstToken = uniqueString(standbyLocation, ", "firstToken"),
     ] {
-        assert_detected(&faults(&Sources::read().with(&format!("infra/{file}.bicep"), from, to)), word);
+        assert_detected(&faults(&Sources::read().with_template(file, from, to)), word);
     }
 }
 
@@ -160,14 +160,14 @@ fn faults(sources: &Sources) -> Vec<String> {
     let mut expect =
         |what: &str, expected: &str, value: Option<String>| compare(&mut faults, what, expected, value.as_deref());
     let [main, region] = ["main", "region"].map(|name| find_template(&templates, name));
-    expect("main: region", "regions", module(main, "region").and_then(|module| module.loop_source.clone()));
+    expect("main: region", "regions", main.module("region").and_then(|module| module.loop_source.clone()));
     expect(
         "main: dependsOn of the pairing, which must follow the regions",
         "[region]",
-        module(main, "pairing").and_then(|module| module.waits_for.clone()),
+        main.module("pairing").and_then(|module| module.waits_for.clone()),
     );
 
-    let own = module(region, "functionApp").and_then(|app| app.params.get("appSettings"));
+    let own = region.module("functionApp").and_then(|app| app.params.get("appSettings"));
     let Some(Value::Call(_, parts)) = own else { panic!("appSettings must be a call of union()") };
     let Some(Value::Either(_, events)) = region.variable("eventHubSettings") else {
         panic!("eventHubSettings must be a conditional expression")
@@ -177,7 +177,7 @@ fn faults(sources: &Sources) -> Vec<String> {
         expect(name, expected, value.map(to_source));
     }
 
-    let settings = module(main, "region").and_then(|module| module.params.get("settings"));
+    let settings = main.module("region").and_then(|module| module.params.get("settings"));
     let Some(Value::Call(_, parts)) = settings else { panic!("settings must be a call of union()") };
     expect(
         "CosmosPreferredRegions: the write region first, in both",
@@ -195,8 +195,4 @@ fn faults(sources: &Sources) -> Vec<String> {
         }
     }
     faults
-}
-
-fn module<'a>(template: &'a Template, symbol: &str) -> Option<&'a Module> {
-    template.modules.iter().find(|module| module.symbol == symbol)
 }

@@ -115,7 +115,7 @@ fn faults(sources: &Sources) -> Vec<String> {
     for (module, param, parameters, expected) in cases() {
         let at = format!("{module}.{param} with {parameters}");
         let Json::Object(parameters) = parameters else { panic!("not parameters: {parameters}") };
-        let module = template.modules.iter().find(|own| own.symbol == module).expect("a module of main.bicep");
+        let module = template.module(module).expect("a module of main.bicep");
         let value = module.params.get(param).expect("a parameter of the module");
         let result = Deployment::new(&templates, parameters).evaluate(value);
         let is_expected = match (&result, &expected) {

@@ -145,8 +145,7 @@ fn a_wrong_missing_too_wide_or_misassigned_role_is_detected() {
         ("main", "clientId: identities[index]", "clientId: identities[0]", "clientId"),
         ("main", "range(0, length(regions))", "range(0, 1)", "handlerPrincipalIds"),
     ] {
-        let other = Sources::read().with(&format!("infra/{file}.bicep"), from, to);
-        assert_detected(&faults(&other), word);
+        assert_detected(&faults(&Sources::read().with_template(file, from, to)), word);
     }
 }
 
@@ -228,7 +227,7 @@ fn assignment_faults(templates: &[Template]) -> Vec<String> {
     let mut faults = Vec::new();
     let mut assigned: Vec<[String; 4]> = Vec::new();
     for template in templates {
-        let module = template.path.file_stem().and_then(|name| name.to_str()).expect("a name").to_owned();
+        let module = template.name().to_owned();
         for resource in template.resources.iter().filter(|resource| !resource.is_existing) {
             let Some([role, scope, principal]) = assignment(resource, &mut faults) else { continue };
             let condition = CONDITIONS.iter().find(|[file, symbol, _]| *file == module && *symbol == resource.symbol);
@@ -255,8 +254,7 @@ fn assignment_faults(templates: &[Template]) -> Vec<String> {
 
 /// Returns the intended assignments of a template.
 pub(super) fn intended(template: &Template) -> usize {
-    let module = template.path.file_stem().and_then(|name| name.to_str());
-    ASSIGNMENTS.iter().filter(|[own, ..]| Some(*own) == module).count()
+    ASSIGNMENTS.iter().filter(|[own, ..]| *own == template.name()).count()
 }
 
 /// Returns role, scope and principal of an assignment.

@@ -2,6 +2,7 @@
 
 use super::{
     bicep::{Template, Value, to_source},
+    expected::find_template,
     sources::{Sources, assert_detected, assert_no_faults},
 };
 
@@ -61,17 +62,17 @@ fn an_app_setting_that_can_hold_a_secret_is_detected() {
             "SessionQueueName",
         ),
     ] {
-        assert_detected(&faults(&Sources::read().with(&format!("infra/{file}.bicep"), from, to)), words);
+        assert_detected(&faults(&Sources::read().with_template(file, from, to)), words);
     }
 }
 
 fn faults(sources: &Sources) -> Vec<String> {
     let templates = sources.templates();
     let main = &templates[0];
-    let region = templates.iter().find(|template| template.path.ends_with("region.bicep")).expect("region.bicep");
+    let region = find_template(&templates, "region");
     let mut faults = Vec::new();
     for (template, module, param) in [(main, "region", "settings"), (region, "functionApp", "appSettings")] {
-        let module = template.modules.iter().find(|own| own.symbol == module).expect("a module");
+        let module = template.module(module).expect("a module");
         let mut settings = Vec::new();
         collect(template, module.params.get(param).expect("settings"), &mut settings);
         assert!(settings.len() > 10, "{param}: {settings:?}");
@@ -109,14 +110,14 @@ fn secret(templates: &[Template], template: &Template, expression: &str) -> Opti
     paths.filter(|path| path.starts_with(char::is_alphabetic)).find_map(|path| {
         let path = path.replace('?', "");
         let (name, rest) = path.split_once('.').unwrap_or((&path, ""));
-        if template.params.iter().any(|param| param.name == name && param.is_secure) {
+        if template.param(name).is_some_and(|param| param.is_secure) {
             return Some(format!("{name} is @secure()"));
         }
         if let Some(variable) = template.variable(name) {
             return secret(templates, template, &to_source(variable));
         }
         if let Some(output) = rest.strip_prefix("outputs.") {
-            let module = template.modules.iter().find(|module| module.symbol == name)?;
+            let module = template.module(name)?;
             let target = templates.iter().find(|template| template.path == module.path)?;
             let value = target.outputs.iter().find(|(name, _)| name == output).map(|(_, value)| to_source(value));
             return value.map_or(Some(format!("{path} is unknown")), |value| secret(templates, target, &value));

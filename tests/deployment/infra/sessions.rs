@@ -116,16 +116,14 @@ fn a_queue_that_loses_order_or_messages_and_a_function_without_one_are_detected(
         ("modules/alerts", "if (!empty(sessionNamespace))", "if (usesIotHub)", "sessionMetrics"),
         ("main", "region[1].outputs.serviceBusN", "region[0].outputs.serviceBusN", "STANDBY_SERVICE_BUS_NAMESPACE"),
     ] {
-        let changed = Sources::read().with(&format!("infra/{file}.bicep"), from, to);
-        assert_detected(&faults(&changed), word);
+        assert_detected(&faults(&Sources::read().with_template(file, from, to)), word);
     }
     for (file, from, to) in [
         ("main", "param sessions bool = false", "param sessions bool = true"),
         ("modules/region", "withSessions ? 'false' : 'true'", "withSessions ? 'true' : 'false'"),
         ("modules/region", "withSessions ? 'false' : 'true'", "'false'"),
     ] {
-        let changed = Sources::read().with(&format!("infra/{file}.bicep"), from, to);
-        assert_detected(&function_state_faults(&changed), "sessions");
+        assert_detected(&function_state_faults(&Sources::read().with_template(file, from, to)), "sessions");
     }
 }
 
@@ -159,7 +157,7 @@ fn function_state_faults(sources: &Sources) -> Vec<String> {
             ));
         }
     }
-    let param = templates[0].params.iter().find(|param| param.name == "sessions");
+    let param = templates[0].param("sessions");
     let default = param.and_then(|param| param.default.as_ref());
     if default != Some(&Value::Bool(false)) {
         faults.push(format!("the default of the parameter sessions must be false, not {default:?}"));
@@ -190,7 +188,7 @@ fn faults(sources: &Sources) -> Vec<String> {
             .and_then(|sources| sources.get("sessions"))
             .map(to_source),
     );
-    let service_bus = find_template(&templates, "region").modules.iter().find(|module| module.symbol == "serviceBus");
+    let service_bus = find_template(&templates, "region").module("serviceBus");
     let deployment = service_bus.and_then(|module| module.name.clone());
     expect("region: the name of the deployment", "'service-bus-${token}'", deployment);
     faults

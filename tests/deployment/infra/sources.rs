@@ -61,6 +61,12 @@ impl Sources {
         changed
     }
 
+    /// Returns a copy with each occurrence of a text in a template, such as `main` or `modules/documents`, replaced.
+    #[track_caller]
+    pub(crate) fn with_template(&self, template: &str, from: &str, to: &str) -> Self {
+        self.with(&format!("infra/{template}.bicep"), from, to)
+    }
+
     pub(crate) fn text(&self, path: &str) -> &str {
         &self.0[Path::new(path)]
     }

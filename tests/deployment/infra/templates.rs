@@ -87,8 +87,7 @@ fn every_module_gets_its_parameters_from_those_of_the_same_names() {
             "location",
         ),
     ] {
-        let changed = Sources::read().with(&format!("infra/{file}.bicep"), from, to);
-        assert_detected(&values_of_other_names(&changed), words);
+        assert_detected(&values_of_other_names(&Sources::read().with_template(file, from, to)), words);
     }
 }
 
@@ -219,7 +218,7 @@ fn naming_faults(sources: &Sources) -> Vec<String> {
                 .map(|name| format!("{path}: {name} is not used")),
         );
         for (module, output) in &template.module_outputs {
-            let Some(module) = template.modules.iter().find(|own| own.symbol == *module) else { continue };
+            let Some(module) = template.module(module) else { continue };
             let target = templates.iter().find(|template| template.path == module.path);
             if !target.is_some_and(|target| target.outputs.iter().any(|(name, _)| name == output)) {
                 faults.push(format!("{path}: {} has no output {output}", module.symbol));
@@ -246,7 +245,7 @@ fn module_parameters(sources: &Sources) -> Vec<String> {
                 faults.push(format!("{at}: {} does not exist", module.path.display()));
                 continue;
             };
-            let has = |name: &str| target.params.iter().any(|param| param.name == name);
+            let has = |name: &str| target.param(name).is_some();
             let set = module.params.properties();
             faults.extend(
                 set.iter().filter(|(name, _)| !has(name)).map(|(name, _)| format!("{at} has no parameter {name}")),
@@ -267,7 +266,7 @@ fn values_of_other_names(sources: &Sources) -> Vec<String> {
     let mut faults = Vec::new();
     let templates = sources.templates();
     for template in &templates {
-        let file = template.path.file_stem().and_then(|name| name.to_str()).expect("a name");
+        let file = template.name();
         for module in &template.modules {
             for (name, value) in module.params.properties() {
                 let source = to_source(value);
@@ -293,7 +292,7 @@ fn parameter_files(sources: &Sources) -> Vec<String> {
         let lines = sources.text(path).lines().filter_map(|line| line.strip_prefix("param ")?.split_once(" = "));
         for (name, value) in lines {
             set.push((path.to_owned(), name.to_owned()));
-            let param = main.params.iter().find(|param| param.name == name);
+            let param = main.param(name);
             if param.is_some_and(|param| !may_be(value, param)) {
                 report.push(format!("{path}: {name} cannot be {value}"));
             }
@@ -301,7 +300,7 @@ fn parameter_files(sources: &Sources) -> Vec<String> {
     }
     let mut faults: Vec<String> = set
         .iter()
-        .filter(|(_, name)| !main.params.iter().any(|param| param.name == *name))
+        .filter(|(_, name)| main.param(name).is_none())
         .map(|(path, name)| format!("{path}: {} has no parameter {name}", main.path.display()))
         .collect();
     faults.append(&mut report);

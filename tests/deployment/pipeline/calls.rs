@@ -11,6 +11,13 @@ pub(crate) fn file(path: &str) -> String {
     fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
 }
 
+/// Returns the paths of what is in a folder of this repository.
+pub(crate) fn paths_in(folder: &str) -> impl Iterator<Item = String> {
+    let entries = fs::read_dir(root().join(folder)).unwrap_or_else(|error| panic!("{folder}: {error}"));
+    let names = entries.map(|entry| entry.expect("an entry").file_name().into_string().expect("text"));
+    names.map(move |name| format!("{folder}/{name}"))
+}
+
 /// Returns all objects in a value, including itself.
 pub(crate) fn objects(value: &Value) -> Vec<&serde_json::Map<String, Value>> {
     match value {

@@ -62,7 +62,7 @@ impl Snapshot {
     /// `scripts/alerts/deployed.js` composes.
     fn query_faults(&self, sources: &Sources) -> Vec<String> {
         let templates = sources.templates();
-        let retention = templates[0].params.iter().find(|param| param.name == "retentionHours");
+        let retention = templates[0].param("retentionHours");
         let Some(Value::Number(retention)) = retention.and_then(|param| param.default.as_ref()) else {
             panic!("retentionHours is a number")
         };

@@ -100,8 +100,7 @@ fn a_protection_that_is_missing_weaker_or_not_wanted_is_detected() {
         ("modules/network", "privatelink.azurewebsites.net", "azurewebsites.net", "functionAppZones"),
         ("modules/network", "withFunctionApp ? functionAppZones : {}", "functionAppZones", "allZones"),
     ] {
-        let changed = Sources::read().with(&format!("infra/{file}.bicep"), from, to);
-        assert_detected(&faults(&changed), word);
+        assert_detected(&faults(&Sources::read().with_template(file, from, to)), word);
     }
 }
 
