@@ -26,15 +26,15 @@ async function freePort() {
   return port;
 }
 
-/** Returns whether the port answers an HTTP request, with any status, in time. */
-function isListening(port, timeoutMs) {
+/** Returns the headers of the answer to an HTTP request, which may have any status; null if there is none in time. */
+function answer(port, timeoutMs) {
   return new Promise((resolve) => {
     const signal = AbortSignal.timeout(Math.max(1, Math.ceil(timeoutMs)));
     const request = http.get({ host: "127.0.0.1", port, path: "/", agent: false, signal }, (response) => {
       response.resume();
-      resolve(true);
+      resolve(response.headers);
     });
-    request.on("error", () => resolve(false));
+    request.on("error", () => resolve(null));
   });
 }
 
@@ -53,7 +53,8 @@ class Handler {
     const child = startProcess(onCores, { cwd: ROOT, env, stdio: ["ignore", "ignore", "pipe"] });
     const handler = new Handler(child, port);
     const left = () => began + timeoutMs - performance.now();
-    while (!(await isListening(port, left()))) {
+    let headers;
+    while (!(headers = await answer(port, left()))) {
       if (handler.ended || left() <= 0) {
         await handler.stop();
         throw new RoundError(`${command.join(" ")} does not answer GET /: ${handler.lastLine()}`);
@@ -61,6 +62,7 @@ class Handler {
       await sleep(1);
     }
     handler.startMs = performance.now() - began;
+    handler.runtime = headers["x-runtime"] ?? null;
     return handler;
   }
 

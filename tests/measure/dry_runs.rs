@@ -20,8 +20,12 @@ fn assert_counted(round: &Value) {
 #[test]
 fn side_by_side_counts_every_event_of_the_product_and_of_a_peer() {
     let folder = tempdir().expect("a temporary folder");
+    // Its own `run` would install the newest Node.js.
+    let server = concat!(env!("CARGO_MANIFEST_DIR"), "/benches/peers/node/server.mjs");
+    write_script(&folder.path().join("node/run"), &format!("exec node {server}"));
+    let peers = ["--only", "devicestate,node", "--peers", folder.path().to_str().expect("UTF-8")];
     let short = ["--rounds", "2", "--sizes", "1,10", "--seconds", "1", "--warm", "0", "--connections", "2"];
-    let words = [&short[..], &["--only", "devicestate,node"], &["--forms", "length"], &ANYWHERE, &driver()].concat();
+    let words = [&short[..], &peers, &["--forms", "length"], &ANYWHERE, &driver()].concat();
     let output = measure("side-by-side.js", folder.path(), &words);
     let results = results(&output, folder.path());
     assert_eq!(output.status.code(), Some(0), "{results}");
@@ -48,6 +52,8 @@ fn side_by_side_counts_every_event_of_the_product_and_of_a_peer() {
         assert!(summary.iter().all(|row| row[figure]["median"].is_number()), "{figure}: {results}");
     }
     assert_eq!((&results["skipped"], &results["isComplete"]), (&json!([]), &json!(true)));
+    let [product, node] = list(&results["handlers"]) else { panic!("{results}") };
+    assert!(product["runtime"].is_null() && node["runtime"].as_str().is_some_and(|it| it.starts_with("Node.js ")));
 }
 
 #[test]

@@ -1,9 +1,10 @@
 //! Failed rounds, caused by fake drivers, and their effect on the other rounds.
 
+use devicestate_test_support::program::devicestate;
 use serde_json::{Value, json};
 use tempfile::{TempDir, tempdir};
 
-use super::{ANYWHERE, driver, list, measure, results, write_script};
+use super::{ANYWHERE, driver, evaluate, list, measure, results, write_script};
 
 /// Writes a fake driver, a shell script, into a new folder.
 fn fake_driver(script: &str) -> (TempDir, [String; 2]) {
@@ -102,6 +103,53 @@ fn a_cosmos_account_that_exits_immediately_is_a_failed_round() {
     let rounds = list(&results["parts"]["cosmos"]["rounds"]);
     assert!(rounds.len() == 2 && rounds.iter().all(|round| round["isValid"] == false), "{results}");
     assert!(results["parts"]["size"]["bytes"].is_number(), "{results}");
+}
+
+#[test]
+fn the_product_is_measured_with_both_stores_beside_the_program_before_and_packed() {
+    let fake = r#"echo "{\"eventsPerSecond\":1,\"contentType\":\"$*\"}""#;
+    let before = devicestate().to_str().expect("UTF-8");
+    let words = ["--rounds", "1", "--sizes", "1", "--only", "devicestate,devicestate-sqlite", "--before", before];
+    let words = [&words[..], &["--forms", "typed,packed"]].concat();
+    let (code, results) = measure_with_driver("side-by-side.js", &words, fake);
+    let rounds = list(&results["rounds"]).iter().map(|round| {
+        let is_packed = round["contentType"].as_str().is_some_and(|arguments| arguments.ends_with(" --pack 8"));
+        json!([round["name"], round["form"], is_packed])
+    });
+    let names = ["devicestate", "before", "devicestate-sqlite", "before-sqlite"];
+    let expected = [("typed", false), ("packed", true)];
+    let expected = expected.iter().flat_map(|(form, packed)| names.map(|name| json!([name, form, packed])));
+    assert_eq!((code, rounds.collect::<Vec<_>>()), (Some(0), expected.collect()), "{results}");
+}
+
+#[test]
+fn a_ratio_is_that_of_two_handlers_in_the_same_round() {
+    let rounds = json!([
+        [1, "devicestate", 60, true],
+        [1, "before", 30, true],
+        [1, "node", 20, true],
+        [1, "go", 10, true],
+        [2, "devicestate", 80, true],
+        [2, "before", 20, true],
+        [2, "node", 10, true],
+        [2, "go", 20, true],
+        [3, "devicestate", 90, false],
+        [3, "before", 20, true],
+        [3, "node", 1, true],
+    ]);
+    let object = "({ round, name, events: 1, form: 'typed', eventsPerSecond, isValid })";
+    let expression = format!(
+        "ratios({rounds}.map(([round, name, eventsPerSecond, isValid]) => {object})) \
+         .map(({{ name, to, ratio: {{ median, min, max }} }}) => [name, to, median, min, max])"
+    );
+    assert_eq!(
+        evaluate(&["ratios from side-by-side/summary.js"], &expression),
+        json!([
+            ["devicestate", "best peer", 3.5, 3, 4],
+            ["before", "best peer", 1.5, 1, 20],
+            ["devicestate", "before", 3, 2, 4],
+        ])
+    );
 }
 
 #[test]

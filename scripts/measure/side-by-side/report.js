@@ -21,15 +21,18 @@ const HEAD = [
   "DRIVER",
 ];
 
-function tables({ machine, options, skipped, summary, rounds }) {
+const RATIO_HEAD = ["HANDLER", "COMPARED WITH", "EVENTS/BATCH", "FORM", "RATIO", "MIN", "MAX"];
+
+function tables({ machine, options, handlers, skipped, summary, ratios, rounds }) {
   const group = ({ events, form }) => `${events} ${form}`;
   const fastest = new Map();
   for (const row of summary) {
     fastest.set(group(row), Math.max(fastest.get(group(row)) ?? 0, row.eventsPerSecond?.median ?? 0));
   }
   const position = ({ form }) => options.forms.indexOf(form);
+  const bySize = (a, b) => a.events - b.events || position(a) - position(b);
   const rows = summary
-    .toSorted((a, b) => a.events - b.events || position(a) - position(b))
+    .toSorted(bySize)
     .map((row) => [
       row.name,
       number(row.events),
@@ -44,12 +47,26 @@ function tables({ machine, options, skipped, summary, rounds }) {
       mebibytes(row.peakBytes?.median),
       `${number(row.driverCpuPercent?.median)} %`,
     ]);
+  const ratioRows = ratios
+    .toSorted(bySize)
+    .map(({ name, to, events, form, ratio: { median, min, max } }) => [
+      name,
+      to,
+      number(events),
+      form,
+      number(median, 2),
+      number(min, 2),
+      number(max, 2),
+    ]);
+  const runtimes = handlers.filter(({ runtime }) => runtime).map(({ name, runtime }) => `${name}: ${runtime}`);
   return [
     describe(machine),
+    ...(runtimes.length ? [runtimes.join("; ")] : []),
     `Rounds: ${options.rounds}, of ${options.seconds} s; ${options.connections} connections, ${options.devices} devices per ` +
       `connection; handler on core ${options.handlerCore}, driver on core ${options.driverCore}. A driver near 100 % limits ` +
       "the result.",
     table(HEAD, rows),
+    ...(ratioRows.length ? [table(RATIO_HEAD, ratioRows)] : []),
     ...skipped.map(({ name, reason }) => `Skipped: ${name}: ${reason}`),
     describeFailures(rounds, ({ round, name, events, form }) => `round ${round}, ${name}, ${events} events per batch, ${form}`),
   ];
