@@ -28,6 +28,7 @@ function summary(rounds) {
       form,
       validRounds: validOnly(group).length,
       eventsPerSecond: of((round) => round.eventsPerSecond),
+      recordsPerSecond: of((round) => round.recordsPerSecond),
       nsPerEvent: of((round) => round.handler?.nsPerEvent),
       p50Ms: of((round) => round.latencyMs?.p50),
       p99Ms: of((round) => round.latencyMs?.p99),
