@@ -55,10 +55,10 @@ fn the_pages_and_the_list_have_exactly_the_alerts() {
     let list = page("README");
     for alert in &alerts {
         let name = alert["name"].as_str().expect("a name");
-        let line = list.lines().find(|line| line.starts_with(&format!("| `{name}` |")));
+        let line = list.lines().find(|line| line.starts_with(&format!("* `{name}`, ")));
         let line = line.unwrap_or_else(|| panic!("{name} is missing in the list"));
         let number = alert["threshold"].as_i64().expect("a number");
-        for part in [format!("| {} ", alert["severity"]), time(&alert["frequency"]), time(&alert["window"])] {
+        for part in [format!("`, {}: ", alert["severity"]), time(&alert["frequency"]), time(&alert["window"])] {
             assert!(line.contains(&part), "the list has {line:?} for {name}, but {part:?} is deployed");
         }
         // A threshold of 1 needs no number.

@@ -7,6 +7,7 @@ mod github;
 mod infra;
 mod package;
 mod page;
+mod pays;
 mod pipeline;
 mod schemas;
 mod threat_model;
