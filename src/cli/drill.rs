@@ -87,6 +87,7 @@ impl Options {
         let options = devicestate_local::Options {
             app_root: self.host.app_root,
             input: Input::Simulation(simulation),
+            pack: 1,
             invalid_events: Some(self.invalid_events),
             partitions: self.host.partitions.into(),
             sessions: None,

@@ -5,11 +5,12 @@ mod report;
 
 use std::{path::PathBuf, sync::Arc};
 
-use clap::{Args, value_parser};
+use clap::{ArgGroup, Args, value_parser};
 use devicestate_azure::CosmosStore;
 use devicestate_engine::settings::{ConfigError, Settings};
 use devicestate_local::{
     Documents, Front, Input, InvalidEventRate, Sessions, Simulation,
+    packing::MAX_PACKED_RECORDS,
     report::{Failures, InputReport, Report},
     simulator::Encoding,
 };
@@ -27,6 +28,7 @@ pub(super) use report::CheckLines;
 use report::Tables;
 
 #[derive(Debug, Args)]
+#[command(group(ArgGroup::new("records").args(["file", "devices"])))]
 #[command(after_help = "\
 Examples:
   # The demonstration: sample telemetry, faults, and a check at the end
@@ -46,6 +48,9 @@ Examples:
 
   # Telemetry for the alerts
   devicestate local --devices 100 --rate 200/s --telemetry telemetry.jsonl
+
+  # Eight records of a device in each event
+  devicestate local --devices 100 --pack 8
 
   # A Service Bus queue with a session for each device
   devicestate local --sessions --devices 100
@@ -112,6 +117,10 @@ struct InputOptions {
     /// Maximum rate in events per second of the file or the simulation, such as 200/s [default: unlimited]
     #[arg(long, value_name = "N/s", value_parser = parse_rate)]
     rate: Option<u32>,
+    /// Put up to N consecutive JSON records of a device into one event, an array of at most 250 kB, in their order; incomplete ones
+    /// are sent at the end of the input
+    #[arg(long, value_name = "N", default_value_t = 1, requires = "records", value_parser = value_parser!(u32).range(1..=MAX_PACKED_RECORDS.into()))]
+    pack: u32,
 }
 
 /// Options of the simulated devices.
@@ -216,6 +225,7 @@ impl Options {
         let options = devicestate_local::Options {
             app_root: self.host.app_root,
             input,
+            pack: self.input.pack,
             invalid_events: self.invalid_events,
             partitions: self.host.partitions.into(),
             sessions: sessions.then_some(Sessions { max_delivery_count }),

@@ -12,6 +12,7 @@ mod killed_at_random;
 mod listening;
 mod listing_devices;
 mod live_page;
+mod packing;
 mod page_of_a_run;
 mod pages;
 mod real_telemetry;

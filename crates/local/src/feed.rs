@@ -1,13 +1,8 @@
 //! The input of a run, and how it is sent to the broker.
 
-use std::{
-    iter,
-    path::{Path, PathBuf},
-    sync::{Arc, atomic::Ordering::Relaxed},
-    thread,
-};
+use std::{iter, path::PathBuf, sync::atomic::Ordering::Relaxed, thread};
 
-use devicestate_engine::{rate_limit::RateLimit, telemetry::Telemetry};
+use devicestate_engine::rate_limit::RateLimit;
 use devicestate_terminal::interrupt::Shutdown;
 use tokio::sync::{mpsc, watch};
 
@@ -15,8 +10,10 @@ use crate::{
     broker::Broker,
     hub::Sent,
     invalid_events::InvalidEvents,
-    options::{Input, Simulation},
+    options::{Input, Options, Simulation},
+    packing::{Packing, pack},
     report::InputReport,
+    setup::Setup,
     simulator::{Encoding, Simulator},
     source::{self, SourceError},
     statistics::Statistics,
@@ -35,19 +32,19 @@ const READ_AHEAD_EVENTS: usize = 1_024;
 pub(super) type Events = Box<dyn Iterator<Item = Result<Sent, SourceError>> + Send>;
 
 /// Opens the input and describes it for the report.
-pub(super) fn open_input(
-    input: &Input,
-    root: &Path,
-    telemetry: &Arc<dyn Telemetry>,
-) -> Result<(InputReport, Events), SourceError> {
-    let sample = root.join(SAMPLE);
-    let file = |path: &PathBuf| source::open(path, Arc::clone(telemetry)).map(|events| -> Events { Box::new(events) });
+pub(super) fn open_input(options: &Options, setup: &Setup) -> Result<(InputReport, Events), SourceError> {
+    let sample = setup.app.root.join(SAMPLE);
+    let file = |path: &PathBuf| source::open(path, &setup.telemetry, options.pack);
     let simulated = |simulation: Simulation| -> (InputReport, Events) {
         let Simulation { devices, events, encoding, seed } = simulation;
-        let simulator = Simulator::new(devices, events, encoding, seed);
-        (InputReport::Simulation(simulation), Box::new(simulator.map(Ok)))
+        let simulator = Simulator::new(devices, events, encoding, seed).in_turns_of(options.pack);
+        let records = simulator.map(|sent| {
+            let device = sent.partition_key.clone().unwrap_or_default();
+            Ok((sent, Packing::Record(device)))
+        });
+        (InputReport::Simulation(simulation), Box::new(pack(records, options.pack)))
     };
-    Ok(match input {
+    Ok(match &options.input {
         Input::Sample if sample.exists() => (InputReport::Sample { file: SAMPLE.into() }, file(&sample)?),
         Input::Sample => simulated(WITHOUT_SAMPLE),
         Input::File(path) => (InputReport::File { file: path.clone() }, file(path)?),

@@ -12,7 +12,7 @@
 //!
 //! # Layout
 //!
-//! * Input: `source` (files), [`simulator`], `invalid_events`, `listen` (events by HTTP).
+//! * Input: `source` (files), [`simulator`], [`packing`] (records), `invalid_events`, `listen` (events by HTTP).
 //! * Brokers: `broker` (the trait), [`hub`] with `throughput`, [`sessions`].
 //! * Host: `instance`, `host` (an invocation), `partitions` and `sessions/host` (how each broker is read), `process` (the handler),
 //!   [`endpoint`] (HTTP), [`envelope`] (requests), [`reply`] (replies), `dotnet` (JSON as the host writes it), `timers` with `schedule`.
@@ -46,6 +46,7 @@ mod local_run;
 mod metrics;
 mod monitor;
 mod options;
+pub mod packing;
 mod partitions;
 mod process;
 mod region;

@@ -17,6 +17,8 @@ pub struct Options {
     pub app_root: Option<PathBuf>,
     /// The source of the events.
     pub input: Input,
+    /// How many consecutive records of a device of the file or the simulation are packed into one event, at most.
+    pub pack: u32,
     /// How many invalid events to add; by default 1 % in a demonstration and none otherwise.
     pub invalid_events: Option<InvalidEventRate>,
     /// The number of the hub's partitions.
@@ -51,6 +53,11 @@ impl Options {
         matches!(self.input, Input::Sample) && self.sessions.is_none()
     }
 
+    /// Returns whether events of several records are created.
+    pub(crate) fn packs(&self) -> bool {
+        self.pack > 1
+    }
+
     /// Returns whether the events are those of drones: simulated ones, or the sample of the function app.
     pub(crate) fn simulates_drones(&self) -> bool {
         matches!(self.input, Input::Sample | Input::Simulation(_))
@@ -66,7 +73,7 @@ impl Options {
     /// Returns the number of events, invalid ones included, if it is known beforehand.
     pub(crate) fn known_events(&self) -> Option<u64> {
         match self.input {
-            _ if self.front.as_ref().is_some_and(|front| front.takes_events) => None,
+            _ if self.packs() || self.front.as_ref().is_some_and(|front| front.takes_events) => None,
             Input::Simulation(Simulation { events, .. }) => Some(events + self.invalid_event_rate().count_for(events)),
             Input::Sample | Input::File(_) | Input::None => None,
         }

@@ -40,7 +40,7 @@ pub async fn run(options: Options) -> Result<Report, LocalError> {
     // A state file that cannot be used is reported first, because the input may wait for a terminal. It is closed meanwhile, so that
     // a killed process leaves no log.
     drop(setup.open_state()?);
-    let input = open_input(&options.input, &setup.app.root, &setup.telemetry.telemetry)?;
+    let input = open_input(&options, &setup)?;
     let clock: Arc<dyn Clock> = Arc::new(BackdatedClock { by_ms: options.backdate_ms });
     let next_sequence_number = setup.documents.next_sequence_number(&*clock).await;
     if let Some(Sessions { max_delivery_count }) = options.sessions {

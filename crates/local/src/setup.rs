@@ -27,7 +27,7 @@ use super::{
     host::Instance,
     hub::HubEvent,
     monitor::Monitor,
-    options::Options,
+    options::{Input, Options, Simulation},
     process::StartInfo,
     region::Region,
     settings,
@@ -81,9 +81,12 @@ impl Setup {
         let function = select_function(&app, options)?;
         let (mut settings, state) = settings::prepare(&app.root, options.state.clone())?;
         folder.set_telemetry_file(&mut settings).map_err(|error| folder_error(Path::new("."), &error))?;
-        let telemetry = load_telemetry(&mut settings, &app.root, options.simulates_drones())?;
+        let telemetry = load_telemetry(&mut settings, &app.root, options.simulates_drones() && !options.packs())?;
+        if options.packs() {
+            check_packs(&telemetry, &options.input)?;
+        }
         if options.simulates_drones() {
-            check_reads_drones(&telemetry)?;
+            check_reads_drones(&telemetry, options.packs())?;
         }
         apply_overrides(&settings, &mut app.host)?;
         check_batch_sizes(&app.host.extensions.event_hubs)?;
@@ -178,10 +181,10 @@ fn folder_error(path: &Path, error: &io::Error) -> LocalError {
 }
 
 /// Loads the app's telemetry. Simulated drones are decoded as drones, also by the handlers, unless the app has telemetry of its
-/// own.
-fn load_telemetry(settings: &mut Settings, root: &Path, simulates_drones: bool) -> Result<LoadedTelemetry, LoadError> {
+/// own, or their records are packed.
+fn load_telemetry(settings: &mut Settings, root: &Path, decodes_drones: bool) -> Result<LoadedTelemetry, LoadError> {
     let is_chosen = settings.get("Telemetry").is_some() || settings.get("TelemetryFile").is_some();
-    if !simulates_drones || is_chosen || root.join(DEFAULT_FILE).exists() {
+    if !decodes_drones || is_chosen || root.join(DEFAULT_FILE).exists() {
         return devicestate_telemetry::load(settings, root);
     }
     settings.set("Telemetry", "drone");
@@ -189,13 +192,33 @@ fn load_telemetry(settings: &mut Settings, root: &Path, simulates_drones: bool) 
     Ok(LoadedTelemetry { description: SIMULATED_DRONES.to_owned(), ..loaded })
 }
 
-/// Decodes a simulated event. Telemetry of other devices would make a dead letter of each.
-fn check_reads_drones(LoadedTelemetry { telemetry, description }: &LoadedTelemetry) -> Result<(), LocalError> {
+/// Rejects telemetry and an encoding that have one record in an event.
+fn check_packs(LoadedTelemetry { telemetry, .. }: &LoadedTelemetry, input: &Input) -> Result<(), LocalError> {
+    let unsupported = |reason: &str| Err(LocalError::Unsupported(format!("{reason} (option --pack)")));
+    match input {
+        _ if telemetry.setting() == "drone" => unsupported(
+            "`Telemetry=drone` reads only one record of an event: remove the setting, or use a telemetry file",
+        ),
+        Input::Simulation(Simulation { encoding: Encoding::Protobuf, .. }) => {
+            unsupported("a protobuf message has one record: use --encoding json")
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Decodes a simulated event, which is packed or not. Telemetry of other devices would make a dead letter of each.
+fn check_reads_drones(
+    LoadedTelemetry { telemetry, description }: &LoadedTelemetry,
+    is_packed: bool,
+) -> Result<(), LocalError> {
     // The format of drones reads them, with settings that may reject some.
     if telemetry.setting() == "drone" {
         return Ok(());
     }
-    let sent = Simulator::new(1, 1, Encoding::Json, 1).next().expect("one event of one device");
+    let mut sent = Simulator::new(1, 1, Encoding::Json, 1).next().expect("one event of one device");
+    if is_packed {
+        sent.body = [b"[".as_slice(), &sent.body, b"]"].concat();
+    }
     let event =
         HubEvent { sent, sequence_number: 0, offset: 0, enqueued_ms: System.now_ms(), iot_hub_enqueued_ms: None };
     let reason = match inspect(&**telemetry, &envelope::event(&event), usize::MAX).first() {

@@ -28,6 +28,7 @@ pub struct Simulator {
     encoding: Encoding,
     sent: u64,
     events: u64,
+    turn: u64,
 }
 
 impl Simulator {
@@ -36,7 +37,13 @@ impl Simulator {
     pub fn new(devices: usize, events: u64, encoding: Encoding, seed: u64) -> Self {
         let mut seeds = Rng::with_seed(seed);
         let drones = (0..devices).map(|number| Drone::new(format!("drone-{number:05}"), seeds.fork())).collect();
-        Self { drones, encoding, sent: 0, events }
+        Self { drones, encoding, sent: 0, events, turn: 1 }
+    }
+
+    /// Makes each device send this many events in its turn. Its events stay the same.
+    #[must_use]
+    pub fn in_turns_of(self, events: u32) -> Self {
+        Self { turn: events.into(), ..self }
     }
 }
 
@@ -47,9 +54,13 @@ impl Iterator for Simulator {
         if self.sent == self.events || self.drones.is_empty() {
             return None;
         }
-        let turn = usize::try_from(self.sent % self.drones.len() as u64).ok()?;
+        let devices = self.drones.len() as u64;
+        let in_round = self.sent % (devices * self.turn);
+        // The last round has what is left.
+        let round = (devices * self.turn).min(self.events - (self.sent - in_round));
+        let device = usize::try_from(in_round / round.div_ceil(devices)).ok()?;
         self.sent += 1;
-        let drone = &mut self.drones[turn];
+        let drone = &mut self.drones[device];
         let frame = drone.next_frame();
         let (body, content_type) = match self.encoding {
             Encoding::Json => (frame.to_json(&drone.id), "application/json"),
@@ -250,6 +261,24 @@ mod tests {
     fn both_encodings_have_the_same_readings_and_a_seed_repeats_them() {
         assert_eq!(decoded(Encoding::Json), decoded(Encoding::Protobuf));
         assert_eq!(decoded(Encoding::Json), decoded(Encoding::Json));
+    }
+
+    #[test]
+    fn longer_turns_change_only_which_device_is_next() {
+        let bodies = |devices, events, turn| -> Vec<String> {
+            let sent = Simulator::new(devices, events, Encoding::Json, 1).in_turns_of(turn);
+            sent.map(|sent| String::from_utf8(sent.body).expect("text")).collect()
+        };
+        let devices = |bodies: &[String]| -> String {
+            let device = |body: &String| body.split("drone-0000").nth(1)?.chars().next();
+            bodies.iter().filter_map(device).collect()
+        };
+        assert_eq!(devices(&bodies(2, 10, 3)), "0001110011");
+        assert_eq!(devices(&bodies(3, 7, 1)), "0120120");
+        let (mut alternating, mut in_turns) = (bodies(3, 60, 1), bodies(3, 60, 8));
+        alternating.sort();
+        in_turns.sort();
+        assert_eq!(alternating, in_turns);
     }
 
     #[test]

@@ -1,29 +1,75 @@
 //! Events from a file or standard input.
 
-use std::{path::Path, sync::Arc};
+use std::path::Path;
 
 use devicestate_engine::{
     processor::{InspectedRecord, inspect},
     telemetry::Telemetry,
 };
 use devicestate_event_files::{EventFile, EventFileError, FileEvent};
+use devicestate_telemetry::LoadedTelemetry;
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
-use super::hub::{Property, Sent};
+use super::{
+    feed::Events,
+    hub::{Property, Sent},
+    packing::{Packing, pack},
+};
 
 /// Why a source cannot be read.
 #[derive(Debug, thiserror::Error)]
-#[error("{0} (option --file)")]
-pub struct SourceError(EventFileError);
+pub enum SourceError {
+    /// The file cannot be read.
+    #[error("{0} (option --file)")]
+    File(#[from] EventFileError),
+    /// An event cannot be packed.
+    #[error(
+        "event {number} of the file cannot be packed: the telemetry ({telemetry}) reads it alone, but not in an array of JSON \
+         objects; only events whose body is a JSON object can be packed (option --pack)"
+    )]
+    NotPackable {
+        /// Its number in the file, from 1.
+        number: u64,
+        /// The description of the telemetry.
+        telemetry: String,
+    },
+}
 
-/// Opens a file, or standard input for `-`, and reads the first event.
-pub(super) fn open(
-    path: &Path,
-    telemetry: Arc<dyn Telemetry>,
-) -> Result<impl Iterator<Item = Result<Sent, SourceError>> + Send + use<>, SourceError> {
-    let events = EventFile::open(path).map_err(SourceError)?;
-    Ok(events.map(move |event| event.map(|event| to_sent(event, &*telemetry)).map_err(SourceError)))
+/// Opens a file, or standard input for `-`, and reads the first event. Up to `max_records` records of a device are packed into
+/// one event.
+pub(super) fn open(path: &Path, telemetry: &LoadedTelemetry, max_records: u32) -> Result<Events, SourceError> {
+    let LoadedTelemetry { telemetry, description } = telemetry.clone();
+    let events = EventFile::open(path)?;
+    if max_records == 1 {
+        return Ok(Box::new(events.map(move |event| Ok(to_sent(event?, &*telemetry)))));
+    }
+    let records = (1..).zip(events).map(move |(number, event)| {
+        let event = event?;
+        let not_packable = || SourceError::NotPackable { number, telemetry: description.clone() };
+        let packing = packing(&event, &*telemetry).ok_or_else(not_packable)?;
+        Ok((to_sent(event, &*telemetry), packing))
+    });
+    Ok(Box::new(pack(records, max_records)))
+}
+
+/// Returns how an event is packed. An event that is invalid, or has several records, is sent as it is. Returns `None` for one record
+/// that an array does not decode to: it is not JSON, or the telemetry does not read arrays.
+fn packing(event: &FileEvent, telemetry: &dyn Telemetry) -> Option<Packing> {
+    let alone = inspect(telemetry, &event.to_event(), usize::MAX);
+    let is_array = event.body.trim_ascii_start().starts_with(b"[");
+    if let ([InspectedRecord::Decoded(decoded) | InspectedRecord::Unrecognized(decoded)], false) =
+        (&alone[..], is_array)
+    {
+        let body = [b"[", &event.body[..], b"]"].concat();
+        let packed = inspect(telemetry, &FileEvent { body, ..event.clone() }.to_event(), usize::MAX);
+        return (packed == alone).then(|| Packing::Record(decoded.device_id.clone()));
+    }
+    let devices = alone.into_iter().filter_map(|record| match record {
+        InspectedRecord::Decoded(decoded) | InspectedRecord::Unrecognized(decoded) => Some(decoded.device_id),
+        InspectedRecord::Failed(_) | InspectedRecord::Ignored => None,
+    });
+    Some(Packing::Alone(devices.collect()))
 }
 
 /// Returns an event as it is sent. The hub gives it a new position and new times. An event without a partition key gets its

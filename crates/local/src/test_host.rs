@@ -43,6 +43,7 @@ impl TestHost {
     pub(crate) async fn new(has_sessions: bool, edit: impl FnOnce(&mut Instance)) -> Self {
         let folder = tempfile::tempdir().expect("a temporary folder");
         let options = Options {
+            pack: 1,
             app_root: Some(Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")),
             input: Input::Sample,
             invalid_events: None,

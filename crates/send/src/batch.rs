@@ -19,6 +19,8 @@ const PARTITION_KEY_ANNOTATION: &str = "x-opt-partition-key";
 pub(crate) struct Batch {
     key: Option<String>,
     events: Vec<Vec<u8>>,
+    /// The records of the events.
+    records: u64,
     /// Bytes on the wire.
     size: u64,
 }
@@ -27,7 +29,7 @@ impl Batch {
     /// Creates a batch of this key without events.
     pub(crate) fn new(key: Option<String>) -> Result<Self, Failure> {
         let size = encode(&build_message(key.as_deref(), vec![Vec::new()]))?.len() as u64;
-        Ok(Self { key, events: Vec::new(), size })
+        Ok(Self { key, events: Vec::new(), records: 0, size })
     }
 
     /// Packs events of one key into as few batches as the limits permit. Every event gets an id, which stays the same
@@ -45,6 +47,7 @@ impl Batch {
         let mut batches = Vec::new();
         let mut batch = Self::new(key.cloned())?;
         for sent in events {
+            let records = 1 + u64::from(sent.further_records);
             let event = encode(&event_message(sent))?;
             if !batch.is_empty() && (batch.len() == max_events || batch.size_with(&event) > max_bytes) {
                 batches.push(std::mem::replace(&mut batch, Self::new(key.cloned())?));
@@ -57,6 +60,7 @@ impl Batch {
             }
             batch.size = batch.size_with(&event);
             batch.events.push(event);
+            batch.records += records;
         }
         if !batch.is_empty() {
             batches.push(batch);
@@ -67,6 +71,11 @@ impl Batch {
     /// Returns the number of events.
     pub(crate) fn len(&self) -> usize {
         self.events.len()
+    }
+
+    /// Returns the number of records in the events.
+    pub(crate) fn records(&self) -> u64 {
+        self.records
     }
 
     /// Returns the number of bytes on the wire.

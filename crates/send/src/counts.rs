@@ -14,6 +14,8 @@ pub(crate) struct Counts {
     pub(crate) created: AtomicU64,
     /// Events that the hub accepted.
     pub(crate) events: AtomicU64,
+    /// Records in these events: more than events if they are packed.
+    pub(crate) records: AtomicU64,
     /// Batches that the hub accepted.
     pub(crate) batches: AtomicU64,
     /// Their bytes on the wire.
@@ -27,8 +29,9 @@ pub(crate) struct Counts {
 
 impl Counts {
     /// Counts a batch that the hub accepted.
-    pub(crate) fn record_accepted(&self, events: u64, bytes: u64) {
+    pub(crate) fn record_accepted(&self, events: u64, records: u64, bytes: u64) {
         self.events.fetch_add(events, Relaxed);
+        self.records.fetch_add(records, Relaxed);
         self.batches.fetch_add(1, Relaxed);
         self.bytes.fetch_add(bytes, Relaxed);
     }

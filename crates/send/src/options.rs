@@ -3,7 +3,7 @@
 use std::{path::PathBuf, time::Duration};
 
 use clap::{ArgGroup, Parser, value_parser};
-use devicestate_local::simulator::Encoding;
+use devicestate_local::{packing::MAX_PACKED_RECORDS, simulator::Encoding};
 use devicestate_terminal::{OutputOption, parse_rate};
 
 /// Send events to an event hub, in order per key
@@ -21,6 +21,9 @@ Examples:
 
   # Events of your own devices, with lines such as {\"deviceId\":\"{device}\",\"ts\":\"{time}\",\"bar\":{number:0..10}}
   devicestate-send --devices 100 --template pumps.jsonl
+
+  # Eight records of a device in each event
+  devicestate-send --devices 100 --pack 8
 
   # To a hub on this machine
   devicestate-send --keys 10 --endpoint amqp://127.0.0.1:5672 --hub telemetry
@@ -46,9 +49,12 @@ pub(crate) struct Options {
     /// {number:0..10} (random), {time} and {unix_ms} are replaced
     #[arg(long, value_name = "FILE", requires = "devices", conflicts_with_all = ["keys", "encoding"], help_heading = "Input")]
     pub(crate) template: Option<PathBuf>,
-    /// Number of events per key or device
+    /// Number of events per key or device; with --pack, of records
     #[arg(long, value_name = "N", default_value_t = 100, help_heading = "Input")]
     pub(crate) events: u64,
+    /// Put up to N consecutive records of a key or device into one event, a JSON array of at most 250 kB
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = value_parser!(u32).range(1..=MAX_PACKED_RECORDS.into()), help_heading = "Input")]
+    pub(crate) pack: u32,
     /// Encoding of the telemetry of simulated devices
     #[arg(
         long,

@@ -13,6 +13,8 @@ use crate::counts::Counts;
 pub(crate) struct Report {
     /// Events that the hub accepted.
     events: u64,
+    /// Records in these events.
+    records: u64,
     batches: u64,
     /// Bytes of the batches on the wire, with their envelopes.
     bytes: u64,
@@ -45,6 +47,7 @@ impl Report {
         let per_second = u128::from(events) * 1_000_000 / elapsed.as_micros().max(1);
         Self {
             events,
+            records: counts.records.load(Relaxed),
             batches: counts.batches.load(Relaxed),
             bytes: counts.bytes.load(Relaxed),
             keys,
@@ -79,6 +82,9 @@ impl fmt::Display for Report {
         let mut table = Table::new(["SENT", ""]);
         let mut row = |name: &str, number: String| table.row([name.to_owned(), number]);
         row("events", self.events.to_string());
+        if self.records > self.events {
+            row("records", self.records.to_string());
+        }
         row("batches", self.batches.to_string());
         row("bytes", self.bytes.to_string());
         row("keys", self.keys.to_string());

@@ -7,7 +7,7 @@ use std::{
 };
 
 use devicestate_engine::{rate_limit::RateLimit, settings::Settings};
-use devicestate_local::hub::Sent;
+use devicestate_local::{hub::Sent, simulator::Encoding};
 use devicestate_terminal::{
     CommandError, CommandOutcome, Output, Progress,
     interrupt::{Shutdown, shutdown_signal},
@@ -25,15 +25,19 @@ use crate::{
     options::Options,
     report::Report,
     source::{self, Events},
-    template::Template,
+    template::{Template, TemplateError},
     worker::{Limits, MAX_BUFFERED_EVENTS, Worker},
 };
 
 /// Sends the events that the options describe, and prints a report.
 pub(crate) async fn run(options: Options) -> Result<(), CommandError> {
     let to = Destination::from_options(&options, &Settings::from_environment());
-    let template = options.template.as_deref().map(Template::read).transpose();
-    let template = template.map_err(CommandError::not_started)?;
+    let template = template(&options).map_err(CommandError::not_started)?;
+    if options.pack > 1 && options.encoding == Encoding::Protobuf {
+        return Err(CommandError::not_started(
+            "a protobuf message has one record: use --encoding json (option --pack)",
+        ));
+    }
     let to = Arc::new(to.map_err(CommandError::not_started)?);
     let counts = Arc::new(Counts::default());
     let limits =
@@ -64,7 +68,7 @@ pub(crate) async fn run(options: Options) -> Result<(), CommandError> {
     let progress = Progress::start(PROGRAM, Some(u64::from(keys).saturating_mul(options.events)), move || {
         let retries = progress_counts.retries.load(Relaxed);
         let noun = if retries == 1 { "retry" } else { "retries" };
-        (progress_counts.events.load(Relaxed), format!("{retries} {noun}"))
+        (progress_counts.records.load(Relaxed), format!("{retries} {noun}"))
     });
     let print_line = progress.line_printer();
     let mut stop = shutdown_signal(move || {
@@ -102,6 +106,16 @@ pub(crate) async fn run(options: Options) -> Result<(), CommandError> {
         output => print_json_value(output, PROGRAM, CommandOutcome::from_result(&result), &report)?,
     }
     result
+}
+
+/// Reads the template, if there is one.
+fn template(options: &Options) -> Result<Option<Template>, TemplateError> {
+    let Some(path) = &options.template else { return Ok(None) };
+    let template = Template::read(path)?;
+    if options.pack > 1 {
+        template.check_is_json(path)?;
+    }
+    Ok(Some(template))
 }
 
 /// Waits for all workers. Returns the first failure, or an error after a second Ctrl-C.

@@ -7,6 +7,7 @@ use devicestate_engine::{
     text::{error_message, iso8601},
 };
 use devicestate_local::hub::Sent;
+use serde_json::{Map, Value};
 
 /// The largest template: an event of Event Hubs has at most 1 MiB.
 const MAX_BYTES: usize = 1 << 20;
@@ -31,6 +32,14 @@ pub(crate) enum TemplateError {
         line: usize,
         /// What is wrong with it.
         reason: String,
+    },
+    /// A line is not JSON.
+    #[error("the template {path} cannot be packed: {body} is not a JSON object (option --pack)")]
+    NotPackable {
+        /// Its path.
+        path: String,
+        /// The body that the line results in.
+        body: String,
     },
 }
 
@@ -75,17 +84,33 @@ impl Template {
         if lines.is_empty() { Err(invalid(1, "it is empty".to_owned())) } else { Ok(Self { lines }) }
     }
 
-    /// Returns event 1 of each device, event 2 of each device, and so on.
-    pub(crate) fn events(self, devices: u32, events: u64, seed: u64) -> impl Iterator<Item = Sent> + Send {
-        let mut random = fastrand::Rng::with_seed(seed);
-        (1..=events).flat_map(move |number| (0..devices).map(move |device| (number, device))).map(
-            move |(number, device)| {
-                let device = format!("device-{device:05}");
-                let line = usize::try_from((number - 1) % self.lines.len() as u64).expect("less than the lines");
-                let body = fill(&self.lines[line], &device, number, &mut random).into_bytes();
-                Sent { body, partition_key: Some(device), content_type: Some("application/json"), ..Sent::default() }
-            },
-        )
+    /// Returns the events of these turns: each device with the number of its event. The seed decides the numbers of a device,
+    /// whatever the turns are.
+    pub(crate) fn events(
+        self,
+        turns: impl Iterator<Item = (u32, u64)> + Send,
+        devices: u32,
+        seed: u64,
+    ) -> impl Iterator<Item = Sent> + Send {
+        let mut seeds = fastrand::Rng::with_seed(seed);
+        let mut random: Vec<_> = (0..devices).map(|_| seeds.fork()).collect();
+        turns.map(move |(device, number)| {
+            let random = &mut random[device as usize];
+            let device = format!("device-{device:05}");
+            let line = usize::try_from((number - 1) % self.lines.len() as u64).expect("less than the lines");
+            let body = fill(&self.lines[line], &device, number, random).into_bytes();
+            Sent { body, partition_key: Some(device), content_type: Some("application/json"), ..Sent::default() }
+        })
+    }
+
+    /// Returns an error unless each line is a JSON object, which several records of an event must be.
+    pub(crate) fn check_is_json(&self, path: &Path) -> Result<(), TemplateError> {
+        let mut random = fastrand::Rng::with_seed(0);
+        let mut bodies = self.lines.iter().map(|line| fill(line, "device", 1, &mut random));
+        let Some(body) = bodies.find(|body| serde_json::from_str::<Map<String, Value>>(body).is_err()) else {
+            return Ok(());
+        };
+        Err(TemplateError::NotPackable { path: path.display().to_string(), body })
     }
 }
 
@@ -154,12 +179,13 @@ fn fill(line: &[Part], device: &str, number: u64, random: &mut fastrand::Rng) ->
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::source::turns;
 
     fn bodies(template: &str, devices: u32, events: u64) -> Vec<String> {
         let folder = tempfile::tempdir().expect("a temporary folder");
         let path = folder.path().join("template.jsonl");
         fs::write(&path, template).expect("a file");
-        let events = Template::read(&path).expect("a template").events(devices, events, 7);
+        let events = Template::read(&path).expect("a template").events(turns(devices, events, 1), devices, 7);
         events.map(|sent| String::from_utf8(sent.body).expect("text")).collect()
     }
 

@@ -112,7 +112,7 @@ impl Worker {
 
     /// Sends a batch, and repeats it unchanged while another attempt can succeed.
     async fn deliver(&mut self, batch: Batch) -> Result<(), Failure> {
-        let (events, bytes) = (batch.len() as u64, batch.size());
+        let (events, records, bytes) = (batch.len() as u64, batch.records(), batch.size());
         let message = batch.into_message();
         let mut backoff = Backoff::new(self.limits.max_attempts);
         while let Err(failure) = self.attempt(&message).await {
@@ -121,7 +121,7 @@ impl Worker {
             }
             self.wait(&mut backoff, failure, events).await?;
         }
-        self.counts.record_accepted(events, bytes);
+        self.counts.record_accepted(events, records, bytes);
         Ok(())
     }
 

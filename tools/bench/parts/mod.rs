@@ -1,7 +1,9 @@
 //! The measured parts of processing a batch. `counts` counts their instructions, `times` measures their times.
 
+mod formats;
 mod limit;
 mod product;
+mod reading;
 mod requests;
 
 use std::{cell::RefCell, hint::black_box, iter, rc::Rc, sync::Arc};
@@ -11,9 +13,9 @@ use devicestate_local::{hub::Sent, simulator::Encoding};
 
 use product::{
     Processing, Serving, any_json, dead_letter, decode, decode_records, drone, event, fold_and_merge, function,
-    mapped_json, read, refuse, reply,
+    mapped_json, read, refuse, reply, session_function,
 };
-use requests::{DEVICES, host_request, key_frames};
+use requests::{DEVICES, host_request, key_frames, packed_frames, packed_request, session_request};
 
 /// One measured run of a part, with its input prepared.
 pub(crate) type Round = Box<dyn FnOnce()>;
@@ -22,14 +24,14 @@ pub(crate) type Round = Box<dyn FnOnce()>;
 pub(crate) struct Part {
     /// The name: the work and its number of events.
     pub(crate) name: &'static str,
-    /// The number of events per round.
+    /// The number of events per round; of records if events are packed, of devices if they are read.
     pub(crate) events: usize,
     /// Endless rounds, each with later events than the previous one. Creating a round is not measured.
     pub(crate) rounds: fn() -> Box<dyn Iterator<Item = Round>>,
 }
 
 /// All parts: the lower limits, then the parts in processing order, and finally a complete invocation.
-pub(crate) const PARTS: [Part; 24] = [
+pub(crate) const PARTS: [Part; 32] = [
     Part { name: "limit/pass-1000", events: 1000, rounds: limit::passing },
     Part { name: "limit/base64-1000", events: 1000, rounds: limit::decoding_base64 },
     Part { name: "envelope/1", events: 1, rounds: || envelope(1, false) },
@@ -42,6 +44,9 @@ pub(crate) const PARTS: [Part; 24] = [
     Part { name: "decode/any-json-8-records", events: 8, rounds: || decoding_records(&any_json(), 8) },
     Part { name: "decode/any-json-50-records", events: 50, rounds: || decoding_records(&any_json(), 50) },
     Part { name: "decode/mapped-json", events: 1, rounds: || decoding(mapped_json(), Encoding::Json) },
+    Part { name: "decode/mapped-json-device-time", events: 1, rounds: formats::decoding_device_time },
+    Part { name: "decode/any-json-gzip", events: 1, rounds: formats::decoding_gzip },
+    Part { name: "decode/avro", events: 1, rounds: formats::decoding_avro },
     Part { name: "decode/refused", events: 1, rounds: refusing },
     Part { name: "fold/10", events: 10, rounds: folding },
     Part { name: "process/100", events: 100, rounds: || processing(drone(), 100) },
@@ -54,6 +59,11 @@ pub(crate) const PARTS: [Part; 24] = [
     Part { name: "invoke/100", events: 100, rounds: || invoking(100, false) },
     Part { name: "invoke/100-content-type", events: 100, rounds: || invoking(100, true) },
     Part { name: "invoke/1000", events: 1000, rounds: || invoking(1000, false) },
+    Part { name: "invoke/100-packed-8", events: 800, rounds: || invoking_packed(100, 8) },
+    Part { name: "invoke/10-packed-50", events: 500, rounds: || invoking_packed(10, 50) },
+    Part { name: "invoke/session-1", events: 1, rounds: invoking_of_session },
+    Part { name: "read/device", events: 1, rounds: || reading::getting("/drone-00042", "") },
+    Part { name: "read/list-100", events: 100, rounds: || reading::getting("", "limit=100") },
 ];
 
 /// Reads a request: base64 bodies and metadata of its events.
@@ -68,7 +78,15 @@ fn envelope(events: usize, with_content_type: bool) -> Box<dyn Iterator<Item = R
 
 /// Decodes one key frame to readings.
 fn decoding(telemetry: Arc<dyn Telemetry>, encoding: Encoding) -> Box<dyn Iterator<Item = Round>> {
-    Box::new(key_frames(encoding, 0).map(move |sent| -> Round {
+    decoding_each(telemetry, key_frames(encoding, 0))
+}
+
+/// Decodes one of these events, each with one record.
+fn decoding_each(
+    telemetry: Arc<dyn Telemetry>,
+    events: impl Iterator<Item = Sent> + 'static,
+) -> Box<dyn Iterator<Item = Round>> {
+    Box::new(events.map(move |sent| -> Round {
         let (event, telemetry) = (event(sent), Arc::clone(&telemetry));
         Box::new(move || done(decode(&*telemetry, &event)))
     }))
@@ -143,7 +161,7 @@ fn replying() -> Box<dyn Iterator<Item = Round>> {
 
 /// Invokes the handler, from the bytes of a request to the bytes of its reply. The devices have documents.
 fn invoking(events: usize, with_content_type: bool) -> Box<dyn Iterator<Item = Round>> {
-    let (function, serving) = (function(), Rc::new(Serving::new()));
+    let (function, serving) = (function(), Rc::new(Serving::new(function(), drone())));
     // These batches create the documents of all devices.
     let first_batches = DEVICES.div_ceil(events);
     for number in 0..first_batches {
@@ -151,6 +169,30 @@ fn invoking(events: usize, with_content_type: bool) -> Box<dyn Iterator<Item = R
     }
     Box::new((first_batches..).map(move |number| -> Round {
         let (request, serving) = (host_request(&function, number, events, with_content_type), Rc::clone(&serving));
+        Box::new(move || done(serving.invoke(&request)))
+    }))
+}
+
+/// Invokes the handler, as [`invoking`] does, with events of several records in any JSON.
+fn invoking_packed(events: usize, records: u32) -> Box<dyn Iterator<Item = Round>> {
+    let (function, serving) = (function(), Rc::new(Serving::new(function(), any_json())));
+    let packed = packed_frames(records);
+    let first_batches = DEVICES.div_ceil(events);
+    for number in 0..first_batches {
+        serving.invoke(&packed_request(&function, number, events, &packed));
+    }
+    Box::new((first_batches..).map(move |number| -> Round {
+        let (request, serving) = (packed_request(&function, number, events, &packed), Rc::clone(&serving));
+        Box::new(move || done(serving.invoke(&request)))
+    }))
+}
+
+/// Invokes the handler with a message of a session, whose device has a document.
+fn invoking_of_session() -> Box<dyn Iterator<Item = Round>> {
+    let (function, serving) = (session_function(), Rc::new(Serving::new(session_function(), drone())));
+    serving.invoke(&session_request(&function, 0));
+    Box::new((1..).map(move |number| -> Round {
+        let (request, serving) = (session_request(&function, number), Rc::clone(&serving));
         Box::new(move || done(serving.invoke(&request)))
     }))
 }

@@ -1,6 +1,11 @@
 //! Calls of the product. If its API changes, only this module changes.
 
-use std::{path::Path, sync::Arc, time::Duration};
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
 
 use bytes::Bytes;
 use devicestate_engine::{
@@ -21,7 +26,14 @@ use devicestate_engine::{
     telemetry::{Decoded, DecodedRecord, Poison, Telemetry, drone::Drone},
 };
 use devicestate_local::hub::Sent;
-use devicestate_telemetry::load;
+use devicestate_read_api::{IndexedFields, ReadApi};
+use devicestate_telemetry::{
+    AnyTelemetry,
+    file::TelemetryFile,
+    formats::{AvroFormat, Formats},
+    load,
+    mapping::Mapping,
+};
 use tokio::runtime::{Builder, Runtime};
 
 use super::requests::T0_MS;
@@ -38,14 +50,23 @@ impl Clock for FixedClock {
     }
 }
 
-/// Returns the shipped function.
+/// Returns the shipped function of the event hub.
 pub(super) fn function() -> Function {
+    shipped("RawTelemetryFunction")
+}
+
+/// Returns the shipped function of the queue with sessions.
+pub(super) fn session_function() -> Function {
+    shipped("SessionTelemetryFunction")
+}
+
+fn shipped(name: &str) -> Function {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).ancestors().nth(2).expect("the package is in tools/bench");
     let mut functions = FunctionApp::load(root, &Settings::default())
         .expect("the function app of this repository")
         .functions
         .into_iter();
-    functions.find(|function| function.name == "RawTelemetryFunction").expect("the function of the event hub")
+    functions.find(|function| function.name == name).expect("a function of this repository")
 }
 
 /// Returns the reader of drone telemetry.
@@ -60,10 +81,29 @@ pub(super) fn any_json() -> Arc<dyn Telemetry> {
 
 /// Returns the reader of JSON by a telemetry file, which makes the same readings of drone telemetry as the reader for it.
 pub(super) fn mapped_json() -> Arc<dyn Telemetry> {
-    let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/fixtures/telemetry");
     let mut settings = Settings::default();
     settings.set("TelemetryFile", "drone.json");
-    load(&settings, &directory).expect("the telemetry file is valid").telemetry
+    load(&settings, &fixture("telemetry")).expect("the telemetry file is valid").telemetry
+}
+
+/// Returns a path in the fixtures of the tests.
+pub(super) fn fixture(path: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/fixtures").join(path)
+}
+
+/// Returns the same reader as [`mapped_json`], which also reads the time of the device and orders by it.
+pub(super) fn mapped_json_with_time() -> Arc<dyn Telemetry> {
+    let file = fs::read_to_string(fixture("telemetry/drone.json")).expect("the fixture");
+    let file = file.replacen('{', r#"{ "time": { "from": "/time", "newest": "device" }, "#, 1);
+    let file = TelemetryFile::parse(file.as_bytes()).expect("the telemetry file is valid");
+    Arc::new(AnyTelemetry::new(file.mapping, Formats::default()))
+}
+
+/// Returns the reader of any JSON and of the Avro messages of the fixtures.
+pub(super) fn avro() -> Arc<dyn Telemetry> {
+    let format = AvroFormat { schemas: vec!["telemetry.avsc".to_owned()], ..AvroFormat::default() };
+    let formats = Formats::load(Some(&format), None, &fixture("avro")).expect("the schema is valid");
+    Arc::new(AnyTelemetry::new(Mapping::any_json(), formats))
 }
 
 /// Creates the engine with documents in memory and default settings.
@@ -96,10 +136,10 @@ pub(super) struct Serving {
 }
 
 impl Serving {
-    pub(super) fn new() -> Self {
+    pub(super) fn new(function: Function, telemetry: Arc<dyn Telemetry>) -> Self {
         let handler = Handler {
-            function: function(),
-            processor: Arc::new(processor(drone())),
+            function,
+            processor: Arc::new(processor(telemetry)),
             overflow: None,
             attempts: Attempts::new(5),
             retry_drill: None,
@@ -131,6 +171,29 @@ impl Processing {
     pub(super) fn process(&self, batch: &Batch) {
         let processed = self.runtime.block_on(self.processor.process(batch));
         assert!(processed.outcomes.iter().all(|outcome| *outcome == Outcome::Applied), "every event is applied");
+    }
+}
+
+/// The read API with its runtime.
+pub(super) struct Reading {
+    api: ReadApi,
+    runtime: Runtime,
+}
+
+impl Reading {
+    /// Returns the read API over the documents of an engine.
+    pub(super) fn new(engine: &Processing) -> Self {
+        let store = Arc::clone(&engine.processor.store);
+        let api = ReadApi { store, indexed: IndexedFields::Every, clock: Arc::new(FixedClock) };
+        Self { api, runtime: runtime() }
+    }
+
+    /// Answers a request, which must succeed.
+    pub(super) fn get(&self, path: &str, query: &str) -> String {
+        let request = devicestate_read_api::Request { method: "GET", path, query, if_none_match: None };
+        let response = self.runtime.block_on(self.api.answer(&request));
+        assert_eq!(response.status, 200, "{}", response.body);
+        response.body
     }
 }
 

@@ -48,12 +48,7 @@ impl Counts {
         static FINDERS: LazyLock<[Finder; 4]> = LazyLock::new(|| NAMES.map(Finder::new));
         let [record, counts @ ..] = &*FINDERS;
         let mut rest = &body[record.find(body)?..];
-        let mut number = |finder: &Finder| {
-            rest = &rest[finder.find(rest)? + finder.needle().len()..];
-            let digits = rest.iter().take_while(|byte| byte.is_ascii_digit());
-            Some(digits.fold(0, |number: u64, digit| number.wrapping_mul(10) + u64::from(digit - b'0')))
-        };
-        let [applied, superseded, dead_lettered] = counts.each_ref().map(&mut number);
+        let [applied, superseded, dead_lettered] = counts.each_ref().map(|finder| number_after(finder, &mut rest));
         Some(Self { applied: applied?, superseded: superseded?, dead_lettered: dead_lettered? })
     }
 
@@ -81,4 +76,19 @@ impl Sub for Counts {
             dead_lettered: self.dead_lettered.saturating_sub(before.dead_lettered),
         }
     }
+}
+
+/// Returns the number of decoded records in the batch record of a reply's `Logs`; `None` if it has none.
+pub(crate) fn decoded_records(body: &[u8]) -> Option<u64> {
+    const NAMES: [&str; 2] = [r#"\"record\":\"batch\""#, r#"\"records\":"#];
+    static FINDERS: LazyLock<[Finder; 2]> = LazyLock::new(|| NAMES.map(Finder::new));
+    let [record, records] = &*FINDERS;
+    number_after(records, &mut &body[record.find(body)?..])
+}
+
+/// Returns the number after this text; `rest` begins with it then.
+fn number_after(finder: &Finder, rest: &mut &[u8]) -> Option<u64> {
+    *rest = &rest[finder.find(rest)? + finder.needle().len()..];
+    let digits = rest.iter().take_while(|byte| byte.is_ascii_digit());
+    Some(digits.fold(0, |number: u64, digit| number.wrapping_mul(10) + u64::from(digit - b'0')))
 }

@@ -7,7 +7,7 @@ use futures_util::{TryStreamExt as _, stream::FuturesUnordered};
 
 use crate::{
     connection::Connection,
-    counts::Counts,
+    counts::{Counts, decoded_records},
     counts_reader::CountsReader,
     error::Error,
     metrics::{Metrics, Window},
@@ -78,8 +78,12 @@ async fn drive_connection(
         let sent = Instant::now();
         let reply = connection.call(request).await;
         let now = Instant::now();
+        let decoded_records = match &reply {
+            Ok((_, body)) if options.pack > 1 => decoded_records(body).unwrap_or_default(),
+            _ => 0,
+        };
         match reply.and_then(Counts::from_reply_status) {
-            Ok(counts) => metrics.add_record(counts),
+            Ok(counts) => metrics.add_record(counts, decoded_records),
             Err(error) => return Err(Error::Request { partition: partition.number, number, error }),
         }
         metrics.record_reply(window, partition.events, is_large, now, now - sent);

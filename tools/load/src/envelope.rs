@@ -5,7 +5,7 @@ use base64::{Engine as _, engine::general_purpose::STANDARD as BASE64};
 
 use crate::{
     digits::{Device, SequenceNumber, Time},
-    telemetry::{self, NUMBER_AT},
+    telemetry,
 };
 
 /// A request's body.
@@ -13,6 +13,8 @@ pub(crate) struct Envelope {
     pub(crate) text: Vec<u8>,
     /// The positions of each event's values, in the batch's order.
     pub(crate) events: Vec<EventPositions<usize>>,
+    /// The positions of the device's number in the base64 of the bodies: each record of the first event, then of the others.
+    pub(crate) records: Vec<usize>,
     /// The positions of the request's time and of its id.
     pub(crate) now_at: usize,
     pub(crate) guid_at: usize,
@@ -21,8 +23,6 @@ pub(crate) struct Envelope {
 /// The positions of one event's variable values.
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct EventPositions<T> {
-    /// The device's number in the body's base64.
-    pub(crate) body: T,
     /// The device's number in each partition key.
     pub(crate) keys: [T; 3],
     pub(crate) sequence_numbers: [T; 3],
@@ -32,7 +32,6 @@ pub(crate) struct EventPositions<T> {
 impl<T> EventPositions<T> {
     pub(crate) fn map<U>(self, mut to: impl FnMut(T) -> U) -> EventPositions<U> {
         EventPositions {
-            body: to(self.body),
             keys: self.keys.map(&mut to),
             sequence_numbers: self.sequence_numbers.map(&mut to),
             times: self.times.map(&mut to),
@@ -47,10 +46,20 @@ const EVENT_BYTES: u64 = 416;
 pub(crate) const GUID_CHARS: usize = 36;
 
 impl Envelope {
-    /// Creates the envelope of these bodies. The variable values are placeholders of the final length.
-    pub(crate) fn new(function: &str, partition: u8, content_type: Option<&str>, bodies: &[Vec<u8>]) -> Self {
-        let mut envelope =
-            Self { text: Vec::new(), events: vec![EventPositions::default(); bodies.len()], now_at: 0, guid_at: 0 };
+    /// Creates the envelope of these bodies, with the positions of the device number in each. The variable values are placeholders of the final length.
+    pub(crate) fn new(
+        function: &str,
+        partition: u8,
+        content_type: Option<&str>,
+        bodies: &[(Vec<u8>, Vec<usize>)],
+    ) -> Self {
+        let mut envelope = Self {
+            text: Vec::new(),
+            events: vec![EventPositions::default(); bodies.len()],
+            records: Vec::new(),
+            now_at: 0,
+            guid_at: 0,
+        };
         let key = telemetry::device_id(partition, Device(0));
         let number_in_key = key.len() - Device(0).digits().len();
         let (mut time, offset) = (Time::new(), |index: usize| 100_000_000_000 + index as u64 * EVENT_BYTES);
@@ -59,8 +68,10 @@ impl Envelope {
 
         envelope.push("{\"Data\":{\"messages\":\"[");
         envelope.each("", "\\\"", "\\\"", |envelope, index| {
-            envelope.events[index].body = envelope.text.len() + NUMBER_AT / 3 * 4;
-            envelope.push(&BASE64.encode(&bodies[index]));
+            let (body, numbers_at) = &bodies[index];
+            let begin = envelope.text.len();
+            envelope.records.extend(numbers_at.iter().map(|at| begin + at / 3 * 4));
+            envelope.push(&BASE64.encode(body));
         });
         let context = format!(
             "{{\"IsCheckpointingAfterInvocation\":true,\"FullyQualifiedNamespace\":\"load.servicebus.windows.net\",\

@@ -19,6 +19,8 @@ pub(crate) struct Metrics {
     pub(crate) events: Cell<u64>,
     /// The sum of the counts in the replies' records.
     pub(crate) records: Cell<Counts>,
+    /// The decoded records of packed events, by these records; 0 if these do not count them.
+    pub(crate) decoded_records: Cell<u64>,
     /// The requests in the measured time.
     pub(crate) measured: RefCell<Measured>,
 }
@@ -58,6 +60,7 @@ impl Metrics {
             requests: Cell::default(),
             events: Cell::default(),
             records: Cell::default(),
+            decoded_records: Cell::default(),
             measured: RefCell::new(Measured {
                 requests: 0,
                 events: 0,
@@ -81,7 +84,8 @@ impl Metrics {
     }
 
     /// Adds the counts of a reply's record.
-    pub(crate) fn add_record(&self, counts: Counts) {
+    pub(crate) fn add_record(&self, counts: Counts, decoded_records: u64) {
+        self.decoded_records.update(|sum| sum + decoded_records);
         self.records.update(|mut sum| {
             sum += counts;
             sum

@@ -15,7 +15,8 @@ use hyper::{Uri, http::uri::Scheme};
     name = "load",
     max_term_width = 100,
     after_help = "Examples:\n  load --url http://127.0.0.1:7071 --events 1000 --devices 100 --seconds 10\n  \
-                  load --events 100 --batches 50 --pid 4711 --output json\n\n\
+                  load --events 100 --batches 50 --pid 4711 --output json\n  \
+                  load --events 100 --pack 8\n\n\
                   Exit codes: 0 if every reply had status 200 and by the handler's own counts every event was applied, \
                   and superseded when it was sent again; 1 if not; 2 if the run could not start."
 )]
@@ -41,6 +42,17 @@ pub(crate) struct Options {
     /// Number of events per batch
     #[arg(long, help_heading = "Load", default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..=10_000))]
     pub(crate) events: u32,
+    /// Number of records per event, in a JSON array, all of the event's device; more than one needs a handler that reads arrays,
+    /// such as one without Telemetry=drone
+    #[arg(
+        long,
+        help_heading = "Load",
+        value_name = "N",
+        default_value_t = 1,
+        conflicts_with = "large_body",
+        value_parser = clap::value_parser!(u32).range(1..=4_096)
+    )]
+    pub(crate) pack: u32,
     /// Number of devices per partition; each event is of a random one
     #[arg(
         long,
@@ -75,7 +87,7 @@ pub(crate) struct Options {
     /// Seed of the random devices and readings
     #[arg(long, help_heading = "Load", default_value_t = 1)]
     pub(crate) seed: u64,
-    /// Minimum size of an event's body; a field that handlers ignore pads it
+    /// Minimum size of a record; a field that handlers ignore pads it
     #[arg(
         long,
         help_heading = "Requests",
@@ -124,11 +136,12 @@ impl Options {
     pub(crate) fn parse_arguments() -> Self {
         let options = Self::parse();
         let content_type = options.content_type.as_ref().map_or(0, String::len) as u64;
-        let event = u64::from(options.body_bytes).max(300) * 4 / 3 + METADATA_BYTES + content_type;
+        let body = u64::from(options.pack) * u64::from(options.body_bytes).max(300);
+        let event = body * 4 / 3 + METADATA_BYTES + content_type;
         let bytes = u64::from(options.connections) * u64::from(options.events) * event;
         if bytes > MAX_PREPARED_BYTES {
             let message = format!(
-                "the prepared requests take {} MB, but the limit is {} MB; reduce --connections, --events or --body-bytes",
+                "the prepared requests take {} MB, but the limit is {} MB; reduce --connections, --events, --pack or --body-bytes",
                 bytes >> 20,
                 MAX_PREPARED_BYTES >> 20
             );

@@ -15,6 +15,8 @@ pub(crate) struct Partition {
     pub(crate) number: u8,
     /// The number of events per batch.
     pub(crate) events: u32,
+    /// The number of records per event, all of one device.
+    pack: usize,
     devices: u32,
     requests: Vec<Request>,
     next: usize,
@@ -29,6 +31,8 @@ pub(crate) struct Partition {
 struct Request {
     framed: FramedRequest,
     events: Vec<EventPositions<FieldPosition>>,
+    /// The device's number in each record of the bodies.
+    records: Vec<FieldPosition>,
     now: FieldPosition,
     guid: FieldPosition,
 }
@@ -57,6 +61,7 @@ impl Partition {
         Self {
             number,
             events,
+            pack: options.pack as usize,
             devices: options.devices,
             requests,
             next: 0,
@@ -76,12 +81,14 @@ impl Partition {
         self.last_batch_ms = now_ms.max(before_ms);
         let (elapsed, events_per_batch) = (self.last_batch_ms - before_ms, i64::from(self.events));
         self.next = (self.next + 1) % requests.len();
-        let Request { framed, events, now, guid } = &mut requests[self.next];
-        for (index, positions) in (1..).zip(events) {
+        let Request { framed, events, records, now, guid } = &mut requests[self.next];
+        for ((index, positions), records) in (1..).zip(events).zip(records.chunks_exact(self.pack)) {
             let device = Device(rng.u32(..self.devices));
             let (base64, digits) = (device.base64(), device.digits());
             let enqueued = time.at(before_ms + elapsed * index / events_per_batch);
-            framed.put(positions.body, &base64);
+            for position in records {
+                framed.put(*position, &base64);
+            }
             for copy in 0..3 {
                 framed.put(positions.keys[copy], &digits);
                 framed.put(positions.sequence_numbers[copy], &sequence_number.0);
@@ -105,11 +112,12 @@ impl Partition {
 
 impl Request {
     fn new(options: &Options, partition: u8, events: u32, body_bytes: usize, rng: &mut Rng) -> Self {
-        let bodies: Vec<_> = (0..events).map(|_| telemetry::body(rng, partition, body_bytes)).collect();
+        let bodies: Vec<_> = (0..events).map(|_| telemetry::body(rng, partition, options.pack, body_bytes)).collect();
         let envelope = Envelope::new(&options.function, partition, options.content_type.as_deref(), &bodies);
         let (framed, position) = FramedRequest::new(options, &envelope.text);
         let events = envelope.events.into_iter().map(|positions| positions.map(&position)).collect();
-        Self { events, now: position(envelope.now_at), guid: position(envelope.guid_at), framed }
+        let records = envelope.records.into_iter().map(&position).collect();
+        Self { events, records, now: position(envelope.now_at), guid: position(envelope.guid_at), framed }
     }
 }
 

@@ -23,6 +23,8 @@ pub(crate) struct Report {
     url: String,
     function: String,
     events: u32,
+    /// Records per event.
+    pack: u32,
     devices: u32,
     connections: u8,
     /// The measured time.
@@ -39,12 +41,16 @@ pub(crate) struct Report {
     requests: u64,
     events_sent: u64,
     events_per_second: f64,
+    records_per_second: f64,
     requests_per_second: f64,
     latency_ms: Option<Latency>,
     large_latency_ms: Option<Latency>,
     handler: Option<Handler>,
     driver_cpu_percent: f64,
     counts: CountsReport,
+    /// The records that the handler decoded; 0 if it does not count them, or if events have one.
+    #[serde(skip)]
+    decoded_records: u64,
     /// The repeated last batch of each connection.
     repeated: Repeat,
 }
@@ -66,6 +72,8 @@ struct Handler {
     cpu_percent: f64,
     /// Processor time per event, in nanoseconds.
     ns_per_event: f64,
+    /// Processor time per record, in nanoseconds.
+    ns_per_record: f64,
     peak_bytes: u64,
     resident_bytes: u64,
 }
@@ -95,9 +103,11 @@ impl Report {
         }
         let seconds = window.end.map_or(usage.seconds, |end| (end - window.begin).as_secs_f64());
         let events = measured.events as f64;
+        let records = events * f64::from(options.pack);
         let handler = usage.handler.zip(memory).map(|(cpu, Memory { peak, resident })| Handler {
             cpu_percent: 100.0 * cpu / usage.seconds,
             ns_per_event: 1e9 * cpu / events,
+            ns_per_record: 1e9 * cpu / records,
             peak_bytes: peak,
             resident_bytes: resident,
         });
@@ -105,6 +115,7 @@ impl Report {
             url: options.url.to_string(),
             function: options.function.clone(),
             events: options.events,
+            pack: options.pack,
             devices: options.devices,
             connections: options.connections,
             seconds,
@@ -119,12 +130,14 @@ impl Report {
             requests: metrics.requests.get(),
             events_sent: metrics.events.get(),
             events_per_second: events / seconds,
+            records_per_second: records / seconds,
             requests_per_second: measured.requests as f64 / seconds,
             latency_ms: Latency::from_histogram(&measured.latencies),
             large_latency_ms: Latency::from_histogram(&measured.large_latencies),
             handler,
             driver_cpu_percent: 100.0 * usage.driver / usage.seconds,
             counts,
+            decoded_records: metrics.decoded_records.get(),
             repeated,
         })
     }
@@ -140,6 +153,11 @@ impl Report {
         let mut mismatches = Vec::new();
         if counts.sum() != self.events_sent {
             mismatches.push(format!("{}, but {from} counted {}", were_sent(self.events_sent), counts.sum()));
+        }
+        let records_sent = self.events_sent * u64::from(self.pack);
+        if self.decoded_records > 0 && self.decoded_records != records_sent {
+            let decoded = self.decoded_records;
+            mismatches.push(format!("{records_sent} records were sent, but the replies' Logs counted {decoded}"));
         }
         if superseded + dead_lettered > 0 {
             mismatches.push(format!(
@@ -172,12 +190,15 @@ impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
         writeln!(
             f,
-            "Connections: {}. Events per batch: {}. Devices per connection: {}. Measured time: {:.1} s.\n",
-            self.connections, self.events, self.devices, self.seconds
+            "Connections: {}. Events per batch: {}. Records per event: {}. Devices per connection: {}. Measured time: {:.1} s.\n",
+            self.connections, self.events, self.pack, self.devices, self.seconds
         )?;
         let mut table = Table::new(["", ""]);
         let mut row = |name: &str, value: String| table.row([name.to_owned(), value]);
         row("events/s", format!("{:.0}", self.events_per_second));
+        if self.pack > 1 {
+            row("records/s", format!("{:.0}", self.records_per_second));
+        }
         row("requests/s", format!("{:.0}", self.requests_per_second));
         let latencies = [("", &self.latency_ms), ("large bodies, ", &self.large_latency_ms)];
         for (prefix, latency) in latencies.into_iter().filter_map(|(prefix, latency)| Some((prefix, latency.as_ref()?)))
@@ -187,9 +208,12 @@ impl fmt::Display for Report {
             row(&format!("{prefix}p99.9 ms"), format!("{:.3}", latency.p999));
             row(&format!("{prefix}max ms"), format!("{:.3}", latency.max));
         }
-        if let Some(Handler { cpu_percent, ns_per_event, peak_bytes, resident_bytes }) = &self.handler {
+        if let Some(Handler { cpu_percent, ns_per_event, ns_per_record, peak_bytes, resident_bytes }) = &self.handler {
             row("handler, % of a core", format!("{cpu_percent:.0}"));
             row("handler, ns per event", format!("{ns_per_event:.0}"));
+            if self.pack > 1 {
+                row("handler, ns per record", format!("{ns_per_record:.0}"));
+            }
             row("handler, peak MB", format!("{:.1}", megabytes(*peak_bytes)));
             row("handler, resident MB", format!("{:.1}", megabytes(*resident_bytes)));
         }

@@ -1,4 +1,4 @@
-//! The devices' telemetry: drones in flight; each body has all fields.
+//! The devices' telemetry: drones in flight; each record has all fields.
 
 use std::io::Write as _;
 
@@ -6,9 +6,9 @@ use fastrand::Rng;
 
 use crate::digits::Device;
 
-/// The position of the device number in a body. It is a multiple of three, so that the number can be replaced in base64; the
+/// The position of the device number in a record. It is a multiple of three, so that the number can be replaced in base64; the
 /// two digits of the partition before it are for that.
-pub(crate) const NUMBER_AT: usize = 21;
+const NUMBER_AT: usize = 21;
 
 /// Returns a device id: `drone-`, the partition in two digits, the number in six.
 pub(crate) fn device_id(partition: u8, device: Device) -> String {
@@ -20,9 +20,26 @@ const END: &[u8] = b"}";
 /// The start of a field that handlers ignore.
 const PADDING: &[u8] = b",\"padding\":\"";
 
-/// Returns the body of one event: a random second of a ten-minute flight. If it is shorter than `at_least` bytes, a field that
+/// Returns the body of one event: a record, or an array of several. Also returns the position of the device number in each record.
+pub(crate) fn body(rng: &mut Rng, partition: u8, records: u32, at_least: usize) -> (Vec<u8>, Vec<usize>) {
+    if records == 1 {
+        return (record(rng, partition, at_least), vec![NUMBER_AT]);
+    }
+    let (mut body, mut numbers_at) = (Vec::new(), Vec::new());
+    for _ in 0..records {
+        body.push(if body.is_empty() { b'[' } else { b',' });
+        // Spaces keep each number at a multiple of three.
+        body.resize(body.len().next_multiple_of(3), b' ');
+        numbers_at.push(body.len() + NUMBER_AT);
+        body.extend(record(rng, partition, at_least));
+    }
+    body.push(b']');
+    (body, numbers_at)
+}
+
+/// Returns one record: a random second of a ten-minute flight. If it is shorter than `at_least` bytes, a field that
 /// handlers ignore pads it.
-pub(crate) fn body(rng: &mut Rng, partition: u8, at_least: usize) -> Vec<u8> {
+fn record(rng: &mut Rng, partition: u8, at_least: usize) -> Vec<u8> {
     let (mode, altitude) = match rng.u32(..600) {
         0..20 => ("ready", 0.0),
         second @ 20..80 => ("takeoff", 2.0 * f64::from(second - 20)),

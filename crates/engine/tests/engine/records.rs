@@ -103,6 +103,17 @@ async fn two_records_of_one_device_are_one_write_and_the_later_one_wins() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn packed_records_of_a_device_cost_one_read_and_one_write_in_a_batch() {
+    let store = Arc::new(ScriptedStore::default());
+    let records =
+        |number: i64| -> Value { (0..50).map(|record| json!({"id": "a", "X": 50 * number + record})).collect() };
+    let processed = engine(&store).process(&batch([1, 2, 3].map(|number| event(number, &records(number))))).await;
+    let operations = processed.operations;
+    assert_eq!((processed.records, operations.reads, operations.writes), (150, 1, 1));
+    assert_eq!(readings(&store.document("a").await.expect("a document")), json!({"X": 199}));
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_repeated_event_of_several_records_is_superseded_and_writes_nothing() {
     let store = Arc::new(ScriptedStore::default());
     let engine = engine(&store);

@@ -19,6 +19,8 @@ pub struct Sent {
     pub properties: Vec<(String, Property)>,
     /// System properties that the service has set in an earlier hub, such as those of a message that came through an IoT Hub.
     pub system_properties: Vec<(String, Property)>,
+    /// How many records [`pack`](crate::packing::pack) has added to the body.
+    pub further_records: u32,
     /// What IoT Hub says the event is, for example `twinChangeEvents`; `None` for a producer of the hub.
     pub message_source: Option<&'static str>,
 }

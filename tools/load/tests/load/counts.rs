@@ -10,8 +10,8 @@ use devicestate_test_support::{output_schema::read_output, program::devicestate}
 use serde_json::{Value, json};
 
 use crate::{
-    driver::{report, run},
-    fake_handler::{FakeHandler, FakeReply, pause},
+    driver::{report, run, run_failing},
+    fake_handler::{FakeHandler, FakeReply, pause, stateful_body},
     handler::Handler,
 };
 
@@ -33,6 +33,30 @@ fn the_real_handler_applies_all_events_with_every_framing() {
         assert_eq!((&report["counts"], &report["repeated"]), (&all, &repeated), "{framing:?}");
         assert_eq!((&report["requests"], &report["eventsSent"]), (&json!(18), &json!(ALL_APPLIED)), "{framing:?}");
     }
+}
+
+#[test]
+fn packed_events_are_applied_and_superseded_when_repeated_and_their_records_are_counted() {
+    let handler = Handler::start(&[("StateStore", "memory"), ("Telemetry", "json")]);
+    for content_type in [&[][..], &["--content-type", "application/json"]] {
+        let report = report(handler.port, &[&SMALL[..], &["--pack", "8"], content_type].concat());
+        assert_eq!((&report["counts"]["applied"], &report["eventsSent"]), (&json!(ALL_APPLIED), &json!(ALL_APPLIED)));
+        assert_eq!(report["repeated"]["superseded"], 150);
+        let [events, records] =
+            ["eventsPerSecond", "recordsPerSecond"].map(|rate| report[rate].as_f64().expect("a rate"));
+        assert!((records / events - 8.0).abs() < 1e-9, "{report}");
+    }
+    // The handler decodes one record of each event, or none.
+    let drones = Handler::in_memory();
+    assert!(run_failing(drones.port, &[&SMALL[..], &["--pack", "8"]].concat(), 1).contains("900 as dead-lettered"));
+    let fake = FakeHandler::start(|request| match &*request.target {
+        "GET /state" => FakeReply::with(404, ""),
+        _ => {
+            FakeReply::with(200, &stateful_body(request, 50).replace("\\\"applied", "\\\"records\\\":399,\\\"applied"))
+        }
+    });
+    let stderr = run_failing(fake.port, &[&SMALL[..], &["--pack", "8"]].concat(), 1);
+    assert!(stderr.contains("7200 records were sent, but the replies' Logs counted 7182"), "{stderr}");
 }
 
 #[test]

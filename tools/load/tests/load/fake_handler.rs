@@ -72,7 +72,7 @@ pub(crate) fn record(applied: usize, superseded: usize, dead_lettered: usize) ->
     json!({ "Outputs": {}, "Logs": ["a line of another kind", line], "ReturnValue": null }).to_string()
 }
 
-fn stateful_body(request: &Request, events: usize) -> String {
+pub(crate) fn stateful_body(request: &Request, events: usize) -> String {
     if request.is_repeat { record(0, events, 0) } else { record(events, 0, 0) }
 }
 

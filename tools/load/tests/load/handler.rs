@@ -15,12 +15,10 @@ pub(crate) struct Handler {
 }
 
 impl Handler {
-    /// Starts the handler with only these settings. It listens on a free port, which its start record contains.
+    /// Starts the handler with only these settings; it decodes drones, unless they name other telemetry. It listens on a free port, which its start record contains.
     pub(crate) fn start(settings: &[(&str, &str)]) -> Self {
         let mut command = Command::new(devicestate());
-        command.args(["serve", "--port", "0"]).env_clear().envs(settings.iter().copied());
-        // The events of the load driver are those of drones.
-        command.env("Telemetry", "drone");
+        command.args(["serve", "--port", "0"]).env_clear().env("Telemetry", "drone").envs(settings.iter().copied());
         // It is never used, but the handler warns if it is missing.
         command.env("DeadLetterDirectory", env!("CARGO_TARGET_TMPDIR"));
         command.current_dir(root()).stdin(Stdio::null()).stdout(Stdio::piped());

@@ -168,6 +168,26 @@ fn a_body_has_every_field_and_at_least_the_length_of_the_option() {
 }
 
 #[test]
+fn a_packed_event_is_an_array_of_records_of_one_device() {
+    let mut devices = BTreeSet::new();
+    let partitions = by_partition(&sent(40, &["--connections", "2", "--batches", "3", "--pack", "7"]));
+    for (partition, batches) in &partitions {
+        for (batch, index) in batches.iter().flat_map(|batch| (0..40).map(move |index| (batch, index))) {
+            let Value::Array(records) = json(&batch.events[index].body) else { panic!("not an array") };
+            let key = batch.metadata.partition_keys.string(index).map(Value::from).expect("a key");
+            assert_eq!(records.len(), 7);
+            assert!(
+                records.iter().all(|record| record["deviceId"] == key && record["battery"].is_f64()),
+                "{records:?}"
+            );
+            assert!(key.as_str().expect("text").starts_with(&format!("drone-{partition:0>2}")));
+            devices.insert(key.to_string());
+        }
+    }
+    assert!(devices.len() > 100, "{devices:?}");
+}
+
+#[test]
 fn only_the_first_connection_sends_large_bodies_one_per_batch() {
     let handler = FakeHandler::with_counts(4, 0, 0);
     let options = ["--events", "4", "--connections", "3", "--batches", "3", "--large-body", "2000000"];
