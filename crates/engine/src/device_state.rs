@@ -5,6 +5,7 @@
 //! their order, as far as `docs/contribute/architecture.md` states.
 
 mod document_id;
+mod memory;
 mod version;
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
@@ -15,6 +16,7 @@ use serde_json::{Map, Value};
 use crate::text::{iso8601, time_ms};
 
 pub use document_id::{MAX_ID_BYTES, device_id, document_id};
+pub(crate) use memory::allocation_bytes;
 pub use version::{MAX_CLOCK_STEP_MS, Version};
 
 /// The name of a reading. A copy shares the memory.

@@ -2,12 +2,11 @@
 
 use std::{
     mem,
-    pin::Pin,
     sync::atomic::{AtomicBool, Ordering::Relaxed},
     time::Duration,
 };
 
-use futures_util::{StreamExt as _, future::poll_immediate, stream::FuturesUnordered};
+use futures_util::{StreamExt as _, stream::FuturesUnordered};
 use tokio::time::{Instant, timeout_at};
 
 use super::{
@@ -70,49 +69,25 @@ impl Processor {
         let mut results = Results::default();
         let mut remaining = devices.iter();
         let mut running = FuturesUnordered::new();
-        let mut reusable: Option<Pin<Box<_>>> = None;
         loop {
-            let mut next = None;
-            while next.is_none()
-                && running.len() < self.concurrency
+            while running.len() < self.concurrency
                 && (!results.are_all_refused() || results.answered + running.len() < max_refusals)
                 && let Some(device) = remaining.next()
             {
-                // A store in memory completes at the first poll. Then one allocation serves the futures of all devices.
-                let mut write = match reusable.take() {
-                    Some(mut completed) => {
-                        Pin::set(&mut completed, write_device(writer, device));
-                        completed
-                    }
-                    None => Box::pin(write_device(writer, device)),
-                };
-                next = poll_immediate(&mut write).await;
-                if next.is_none() {
-                    running.push(write);
-                } else {
-                    reusable = Some(write);
-                }
+                running.push(Box::pin(write_device(writer, device)));
             }
-            if next.is_none() {
-                let must_end = must_stragglers_end.load(Relaxed);
-                let end = results.straggler_deadline(decoded_at).filter(|_| remaining.len() == 0 && !must_end);
-                let waited = match end {
-                    Some(end) => timeout_at(end, running.next()).await,
-                    None => Ok(running.next().await),
-                };
-                let Ok(waited) = waited else {
-                    must_stragglers_end.store(true, Relaxed);
-                    // Only the next poll lets them end.
-                    for mut write in mem::take(&mut running) {
-                        match poll_immediate(&mut write).await {
-                            Some((device, result)) => results.add(run, device, result),
-                            None => running.push(write),
-                        }
-                    }
-                    continue;
-                };
-                next = waited;
-            }
+            let must_end = must_stragglers_end.load(Relaxed);
+            let end = results.straggler_deadline(decoded_at).filter(|_| remaining.len() == 0 && !must_end);
+            let next = match end {
+                Some(end) => timeout_at(end, running.next()).await,
+                None => Ok(running.next().await),
+            };
+            let Ok(next) = next else {
+                must_stragglers_end.store(true, Relaxed);
+                // Only the next poll lets them end, and a future that is added again is polled.
+                running = mem::take(&mut running).into_iter().collect();
+                continue;
+            };
             let Some((device, result)) = next else { break };
             results.add(run, device, result);
             if results.systemic.is_some() {

@@ -8,7 +8,6 @@ use std::{
     time::Duration,
 };
 
-use futures_util::future::poll_immediate;
 use tokio::time::{Instant, sleep, timeout_at};
 
 use super::{DeviceWrite, Writer};
@@ -62,12 +61,7 @@ impl DeviceWrite<'_> {
         if Instant::now() >= self.deadline {
             return Err(self.deadline_error());
         }
-        // An operation that completes immediately needs no timer.
-        let mut operation = pin!(operation);
-        let response = match poll_immediate(operation.as_mut()).await {
-            Some(response) => Some(response),
-            None => self.unless_straggling(timeout_at(self.deadline, operation)).await.and_then(Result::ok),
-        };
+        let response = self.unless_straggling(timeout_at(self.deadline, operation)).await.and_then(Result::ok);
         if let Some(Err(StoreError::Throttled { .. })) = response {
             self.writer.counters.throttled.fetch_add(1, Relaxed);
         }
