@@ -41,7 +41,8 @@ pub struct Config {
     pub iot_hub_time: IotHubTime,
     /// `InvocationBudget`: the time limit of an invocation, from a second to a day, as `hh:mm:ss`. Default: one minute.
     pub invocation_budget: Duration,
-    /// `StoreConcurrency`: how many devices of one batch are written concurrently, 1 to 1000. Default: 32.
+    /// `StoreConcurrency`: how many devices of one batch are written concurrently, 1 to 1000. Default: 32, with SQLite
+    /// 1000.
     pub store_concurrency: usize,
     /// `HeardEvery`: the least time between two writes of a document that only record that its device was heard again, as
     /// `hh:mm:ss`. With 0 each event is recorded. Default: five minutes.
@@ -87,9 +88,13 @@ impl Config {
                 "a duration from 00:00:01 to 1.00:00:00, such as 00:01:00",
                 |value| timespan::parse(value).filter(|span| (MIN_BUDGET..=MAX_BUDGET).contains(span)),
             )?,
-            store_concurrency: settings.parse("StoreConcurrency", 32, "an integer from 1 to 1000", |value| {
-                value.parse().ok().filter(|number| (1..=1000).contains(number))
-            })?,
+            store_concurrency: {
+                // A file has no limit of requests, and writes that wait for it at the same time share a transaction.
+                let default = if matches!(store, StoreConfig::Sqlite(_)) { 1000 } else { 32 };
+                settings.parse("StoreConcurrency", default, "an integer from 1 to 1000", |value| {
+                    value.parse().ok().filter(|number| (1..=1000).contains(number))
+                })?
+            },
             heard_every,
             silent_after: silent_after(settings, heard_every)?,
             max_readings: max_readings(settings)?,

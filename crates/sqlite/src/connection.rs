@@ -132,8 +132,10 @@ fn open(path: &Arc<Path>, address: &Path, mode: OpenMode) -> Result<Connection, 
 }
 
 fn set_up(mut connection: Connection) -> rusqlite::Result<Connection> {
-    // The write-ahead log allows readers concurrently with one writer. With NORMAL, a commit survives the end of any
-    // process. A power failure may undo the last commits, but then the hub, which is in memory, is lost too.
+    // The write-ahead log allows readers concurrently with one writer. With NORMAL, a commit survives the end of any process. A
+    // power failure may undo the last commits, but never a part of one. The hub of `devicestate local` is in memory and is lost
+    // too. A Functions host has its checkpoint in other storage: after a power failure it may be ahead of this file, and then
+    // the events between are not repeated.
     switch_to_wal(&connection)?;
     connection.pragma_update(None, "synchronous", "NORMAL")?;
     let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;

@@ -5,8 +5,12 @@
 
 use std::{
     path::Path,
-    sync::{Arc, Mutex, PoisonError, mpsc},
-    thread::{self, JoinHandle},
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicBool, Ordering::AcqRel},
+        mpsc,
+    },
+    thread::{self, JoinHandle, Thread},
     time::Duration,
 };
 
@@ -14,7 +18,7 @@ use rusqlite::{Connection, TransactionBehavior, config::DbConfig};
 use tokio::{
     runtime::{Handle, RuntimeFlavor},
     sync::oneshot,
-    task::block_in_place,
+    task::{block_in_place, yield_now},
 };
 
 use crate::{
@@ -37,7 +41,10 @@ pub struct Database {
 #[derive(Debug)]
 struct ConnectionThread {
     messages: mpsc::Sender<Message>,
-    thread: Mutex<Option<JoinHandle<()>>>,
+    /// Whether a caller wakes the thread for the messages that it has not yet taken.
+    is_waking: Arc<AtomicBool>,
+    thread: Thread,
+    handle: Mutex<Option<JoinHandle<()>>>,
 }
 
 /// A message to the thread of a connection.
@@ -49,13 +56,23 @@ enum Message {
 impl ConnectionThread {
     fn close(&self) {
         let _ = self.messages.send(Message::Close);
-        let Some(thread) = self.thread.lock().unwrap_or_else(PoisonError::into_inner).take() else { return };
+        self.thread.unpark();
+        let Some(thread) = self.handle.lock().unwrap_or_else(PoisonError::into_inner).take() else { return };
         // The last transaction and the checkpoint may take seconds, in which this thread of a runtime must run no other task.
         if Handle::try_current().is_ok_and(|runtime| runtime.runtime_flavor() == RuntimeFlavor::MultiThread) {
             let _ = block_in_place(|| thread.join());
         } else {
             let _ = thread.join();
         }
+    }
+}
+
+/// Wakes a thread when it is dropped, so that the end of an invocation cannot prevent it.
+struct Wake<'a>(&'a Thread);
+
+impl Drop for Wake<'_> {
+    fn drop(&mut self) {
+        self.0.unpark();
     }
 }
 
@@ -69,6 +86,8 @@ impl Drop for ConnectionThread {
 struct Job {
     is_write: bool,
     operation: Operation,
+    /// The runtime of the caller.
+    runtime: Handle,
 }
 
 /// Runs in a transaction, or gets the error of its start. Returns the function to call with the result of the commit.
@@ -86,12 +105,14 @@ impl Database {
         let path: Arc<Path> = path.into();
         let (mut connection, mut files) = connect(&path, mode)?;
         let (messages, queue) = mpsc::channel::<Message>();
-        let shared = Arc::clone(&path);
-        let thread = thread::spawn(move || {
+        let (shared, is_waking) = (Arc::clone(&path), Arc::new(AtomicBool::new(false)));
+        let is_woken = Arc::clone(&is_waking);
+        let handle = thread::spawn(move || {
             let mut is_closed = false;
-            while !is_closed && let Ok(Message::Run(first)) = queue.recv() {
-                let mut group = vec![first];
-                for message in queue.try_iter().take(MAX_GROUP_SIZE - 1) {
+            while !is_closed {
+                is_woken.swap(false, AcqRel);
+                let mut group = Vec::new();
+                for message in queue.try_iter().take(MAX_GROUP_SIZE) {
                     match message {
                         Message::Run(job) => group.push(job),
                         Message::Close => {
@@ -99,6 +120,12 @@ impl Database {
                             break;
                         }
                     }
+                }
+                if group.is_empty() {
+                    if !is_closed {
+                        thread::park();
+                    }
+                    continue;
                 }
                 // With the pages that this connection has, operations would read what another process has replaced.
                 let opened = if files.must_be_reopened() {
@@ -110,7 +137,8 @@ impl Database {
             }
             prepare_close(&connection, &files);
         });
-        let connection = ConnectionThread { messages, thread: Mutex::new(Some(thread)) };
+        let thread = handle.thread().clone();
+        let connection = ConnectionThread { messages, is_waking, thread, handle: Mutex::new(Some(handle)) };
         Ok(Self { path, connection: Arc::new(connection) })
     }
 
@@ -169,8 +197,13 @@ impl Database {
         });
         let thread_ended =
             || DatabaseError::with_reason(&self.path, "the thread of its connection has ended; restart the program");
-        let message = Message::Run(Job { is_write, operation });
+        let message = Message::Run(Job { is_write, operation, runtime: Handle::current() });
         self.connection.messages.send(message).map_err(|_| thread_ended())?;
+        if !self.connection.is_waking.swap(true, AcqRel) {
+            // The tasks that are ready first queue their operations, too: then these share the transaction.
+            let _wake = Wake(&self.connection.thread);
+            yield_now().await;
+        }
         receiver.await.map_err(|_| thread_ended())?
     }
 }
@@ -183,6 +216,8 @@ fn run_group(
     path: &Arc<Path>,
     group: Vec<Job>,
 ) {
+    let Some(Job { runtime, .. }) = group.first() else { return };
+    let runtime = runtime.clone();
     let check_files = || files.check().map_err(|reason| DatabaseError::with_reason(path, &reason));
     // A group that writes takes the write lock at its start: SQLite cannot wait for it in a transaction that began with a read.
     let behavior = if group.iter().any(|job| job.is_write) {
@@ -202,9 +237,12 @@ fn run_group(
         }
         Err(error) => (group.into_iter().map(|job| (job.operation)(Err(error.clone()))).collect(), Ok(())),
     };
-    for callback in callbacks {
-        callback(committed.clone());
-    }
+    // One task wakes all callers. From here, each of them would be woken through a system call.
+    runtime.spawn(async move {
+        for callback in callbacks {
+            callback(committed.clone());
+        }
+    });
 }
 
 /// Moves everything from the write-ahead log into the file, as far as other processes allow it.

@@ -6,7 +6,7 @@ mod scan;
 
 use std::sync::{
     Arc,
-    atomic::{AtomicI64, Ordering::Relaxed},
+    atomic::{AtomicI64, AtomicU64, Ordering::Relaxed},
 };
 
 use async_trait::async_trait;
@@ -39,6 +39,24 @@ pub struct SqliteStore {
     clock: Arc<dyn Clock>,
     /// The time of the last write of this connection.
     last_written_ms: Arc<AtomicI64>,
+    tags: Arc<Tags>,
+}
+
+/// Makes tags that are never used again, even for a document that was deleted and created again: the random number of this store,
+/// and a counter. A random number for each tag would be a system call for each document.
+struct Tags {
+    store: u64,
+    next: AtomicU64,
+}
+
+impl Tags {
+    fn new() -> Self {
+        Self { store: uuid::Uuid::new_v4().as_u64_pair().0, next: AtomicU64::new(0) }
+    }
+
+    fn next(&self) -> ETag {
+        ETag(format!("{:016x}{:016x}", self.store, self.next.fetch_add(1, Relaxed)))
+    }
 }
 
 impl SqliteStore {
@@ -51,7 +69,7 @@ impl SqliteStore {
     /// Creates a store that takes the times of writes from this clock.
     #[must_use]
     pub fn with_clock(database: Database, clock: Arc<dyn Clock>) -> Self {
-        Self { database, clock, last_written_ms: Arc::default() }
+        Self { database, clock, last_written_ms: Arc::default(), tags: Arc::new(Tags::new()) }
     }
 
     /// Returns a function that returns the time of a write, to be called within its transaction: then the writes of all processes are
@@ -67,11 +85,6 @@ impl SqliteStore {
             last_written_ms.fetch_max(now, Relaxed).max(now)
         }
     }
-}
-
-/// Returns a tag that is never used again, even for a document that was deleted and created again.
-fn new_etag() -> ETag {
-    ETag(uuid::Uuid::new_v4().simple().to_string())
 }
 
 #[async_trait]
@@ -95,7 +108,7 @@ impl StateStore for SqliteStore {
     }
 
     async fn create(&self, document: &Document, _: &RequestCharge) -> Result<ETag, StoreError> {
-        let (id, text, etag) = (document.id.clone(), to_json(document)?, new_etag());
+        let (id, text, etag) = (document.id.clone(), to_json(document)?, self.tags.next());
         let (tag, write_time) = (etag.0.clone(), self.write_time());
         let rows = self
             .database
@@ -111,7 +124,7 @@ impl StateStore for SqliteStore {
     }
 
     async fn replace(&self, document: &Document, if_match: &ETag, _: &RequestCharge) -> Result<ETag, StoreError> {
-        let (id, text, etag) = (document.id.clone(), to_json(document)?, new_etag());
+        let (id, text, etag) = (document.id.clone(), to_json(document)?, self.tags.next());
         let (tag, condition, write_time) = (etag.0.clone(), if_match.0.clone(), self.write_time());
         let rows = self
             .database

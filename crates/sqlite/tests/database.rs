@@ -54,3 +54,37 @@ async fn a_reader_that_cannot_read_the_log_of_another_process_returns_no_outdate
     std::fs::remove_dir(path.with_extension("db-wal")).expect("the folder");
     assert_eq!(count().await.expect("a count"), 0);
 }
+
+/// The frames of the write-ahead log show it: each transaction writes the changed page once more.
+#[tokio::test]
+async fn the_operations_of_tasks_that_are_ready_share_a_transaction() {
+    const FRAME_BYTES: u64 = 4_096 + 24;
+    let folder = tempfile::tempdir().expect("a folder");
+    let database = Database::open(&folder.path().join("state.db"), OpenMode::Create).expect("a database");
+    let log_bytes = || std::fs::metadata(folder.path().join("state.db-wal")).expect("a log").len();
+    let before = log_bytes();
+    let mut tasks = tokio::task::JoinSet::new();
+    for _ in 0..100 {
+        let database = database.clone();
+        tasks.spawn(async move {
+            let insert = "INSERT INTO dead_letters (inserted_ms, text) VALUES (0, x'00')";
+            database.write(|connection| connection.execute(insert, [])).await.expect("it is written")
+        });
+    }
+    assert_eq!(tasks.join_all().await.len(), 100);
+    let frames = (log_bytes() - before) / FRAME_BYTES;
+    assert!(frames < 10, "{frames} frames");
+}
+
+#[tokio::test]
+async fn an_operation_that_is_given_up_at_once_does_not_stop_the_next_ones() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let database = Database::open(&folder.path().join("state.db"), OpenMode::Create).expect("a database");
+    tokio::select! {
+        biased;
+        _ = database.write(|_| Ok(())) => panic!("it is polled once"),
+        () = std::future::ready(()) => {}
+    }
+    let next = tokio::time::timeout(MINUTE, database.read(|_| Ok(7))).await;
+    assert_eq!(next.expect("the thread runs").expect("it is read"), 7);
+}
