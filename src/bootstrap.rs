@@ -15,7 +15,7 @@ use devicestate_engine::{
 };
 use devicestate_sqlite::{Database, DatabaseError, OpenMode, SqliteStore};
 
-use crate::config::{Config, OverflowConfig, StoreConfig};
+use crate::config::{Config, OverflowConfig, SqliteConfig, StoreConfig};
 
 /// Opens the selected store. `mode` matters for a store in a file only.
 ///
@@ -26,7 +26,9 @@ pub fn open_store(config: &StoreConfig, mode: OpenMode) -> Result<Arc<dyn StateS
     Ok(match config {
         StoreConfig::Memory => Arc::new(MemoryStore::default()),
         StoreConfig::Cosmos(config) => Arc::new(CosmosStore::new(config.clone())),
-        StoreConfig::Sqlite(path) => Arc::new(SqliteStore::new(Database::open(path, mode)?)),
+        StoreConfig::Sqlite(SqliteConfig { path, synchronous }) => {
+            Arc::new(SqliteStore::new(Database::open_with(path, mode, *synchronous)?))
+        }
     })
 }
 

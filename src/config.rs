@@ -22,7 +22,7 @@ use tracing_subscriber::filter::LevelFilter;
 pub use overflow::OverflowConfig;
 pub use queue::{QueueConfig, QueueConnection, queue_connection};
 pub use session_queue::locate_queues;
-pub use store::StoreConfig;
+pub use store::{SqliteConfig, StoreConfig};
 
 /// The shortest `InvocationBudget`: a store needs this long to answer under load.
 const MIN_BUDGET: Duration = Duration::from_secs(1);

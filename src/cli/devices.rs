@@ -73,7 +73,7 @@ impl Options {
     pub(super) async fn run(self) -> Result<(), CommandError> {
         let state = self.state.as_ref().map(|path| format!(" --state {}", shell_quoted(&path.display().to_string())));
         let store = match self.state {
-            Some(path) => StoreConfig::Sqlite(path),
+            Some(path) => StoreConfig::Sqlite(SqliteConfig::new(path)),
             None => store_config(&Settings::from_environment())?,
         };
         let store = open_store(&store, OpenMode::ReadOnly).map_err(CommandError::not_started)?;

@@ -196,7 +196,7 @@ pub(super) fn documents(settings: &Settings) -> Result<Documents, ConfigError> {
     let config = StoreConfig::from_settings(settings)?;
     Ok(match &config {
         StoreConfig::Memory => Documents::Memory,
-        StoreConfig::Sqlite(path) => Documents::Sqlite(path.clone()),
+        StoreConfig::Sqlite(file) => Documents::Sqlite(file.path.clone()),
         StoreConfig::Cosmos(cosmos) => {
             let store = Arc::new(CosmosStore::new(cosmos.clone()));
             Documents::Remote(config.name(), store, config.indexed_fields(settings)?)

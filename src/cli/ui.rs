@@ -54,7 +54,7 @@ impl Options {
     pub(super) async fn run(self) -> Result<(), CommandError> {
         let mut settings = Settings::from_environment();
         let store = match (self.state, self.store) {
-            (Some(path), _) => StoreConfig::Sqlite(path),
+            (Some(path), _) => StoreConfig::Sqlite(SqliteConfig::new(path)),
             (None, store) => {
                 if let Some(Store::Cosmos) = store {
                     settings.set("StateStore", "cosmos");
@@ -86,7 +86,7 @@ fn page(config: &StoreConfig, settings: &Settings) -> Result<devicestate_live::O
     let indexed = config.indexed_fields(settings).map_err(CommandError::not_started)?;
     let api = ReadApi { store: Arc::clone(&store), indexed, clock: Arc::new(System) };
     let (state, poll) = match config {
-        StoreConfig::Sqlite(path) => (Some(path.clone()), Poll::LOCAL),
+        StoreConfig::Sqlite(file) => (Some(file.path.clone()), Poll::LOCAL),
         StoreConfig::Memory | StoreConfig::Cosmos(_) => (None, Poll::COSMOS),
     };
     let queue: Option<Arc<dyn DeadLetterQueue>> = match &state {

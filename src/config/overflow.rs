@@ -43,8 +43,8 @@ impl OverflowConfig {
             return Ok(Self::Directory(path.into()));
         }
         // If the documents are in a file, the large dead letters are next to it, even if the queue is in a storage account.
-        if let StoreConfig::Sqlite(path) = store {
-            return Ok(Self::Directory(dead_letter_folder(path)));
+        if let StoreConfig::Sqlite(file) = store {
+            return Ok(Self::Directory(dead_letter_folder(&file.path)));
         }
         let queue = queue_connection(settings, queue)?;
         let Some(connection) = queue.connection else { return Ok(Self::Disabled { connection: queue.setting }) };

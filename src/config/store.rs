@@ -5,16 +5,50 @@ use std::path::PathBuf;
 use devicestate_azure::CosmosConfig;
 use devicestate_engine::settings::{ConfigError, Settings};
 use devicestate_read_api::IndexedFields;
+use devicestate_sqlite::Synchronous;
 
 /// The store of the documents.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum StoreConfig {
     /// `memory`: in the memory of the process; the documents are lost when it ends.
     Memory,
-    /// `sqlite`: in the file of the setting `SqlitePath`.
-    Sqlite(PathBuf),
+    /// `sqlite`: in a file.
+    Sqlite(SqliteConfig),
     /// `cosmos`: in a container of Azure Cosmos DB.
     Cosmos(CosmosConfig),
+}
+
+/// A file with documents and dead letters.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SqliteConfig {
+    /// `SqlitePath`: the path of the file.
+    pub path: PathBuf,
+    /// `SqliteSynchronous`: what a commit waits for; `full` or `normal`. Default: `full`.
+    pub synchronous: Synchronous,
+}
+
+impl SqliteConfig {
+    /// Returns the settings of a file, with defaults.
+    #[must_use]
+    pub fn new(path: PathBuf) -> Self {
+        Self { path, synchronous: Synchronous::default() }
+    }
+
+    fn from_settings(settings: &Settings) -> Result<Self, ConfigError> {
+        let Some(path) = settings.get("SqlitePath") else {
+            return Err(ConfigError::missing(
+                "SqlitePath",
+                "it must name the state file, because `StateStore` is `sqlite`",
+            ));
+        };
+        let synchronous =
+            settings.parse("SqliteSynchronous", Synchronous::Full, "`full` or `normal`", |value| match value {
+                "full" => Some(Synchronous::Full),
+                "normal" => Some(Synchronous::Normal),
+                _ => None,
+            })?;
+        Ok(Self { path: path.into(), synchronous })
+    }
 }
 
 impl StoreConfig {
@@ -60,9 +94,7 @@ impl StoreConfig {
     pub fn from_settings(settings: &Settings) -> Result<Self, ConfigError> {
         match settings.get("StateStore") {
             Some("memory") => Ok(Self::Memory),
-            Some("sqlite") => settings.get("SqlitePath").map(|path| Self::Sqlite(path.into())).ok_or_else(|| {
-                ConfigError::missing("SqlitePath", "it must name the state file, because `StateStore` is `sqlite`")
-            }),
+            Some("sqlite") => SqliteConfig::from_settings(settings).map(Self::Sqlite),
             Some("cosmos") => CosmosConfig::from_settings(settings).map(Self::Cosmos),
             Some(value) => Err(ConfigError::invalid("StateStore", value, "`cosmos`, `sqlite` or `memory`")),
             None => Err(ConfigError::missing(

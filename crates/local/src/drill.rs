@@ -147,7 +147,7 @@ impl Drill {
             );
         }
         let standby_file = setup.state.with_extension("standby.db");
-        let files = [setup.open_state()?, Database::open(&standby_file, OpenMode::Create)?];
+        let files = [setup.open_state()?, Database::open_with(&standby_file, OpenMode::Create, Synchronous::Normal)?];
         if Replica::read(&files[0]).await?.len() > 0 {
             return unsupported("the state file already has documents: use a new file (option --state)");
         }

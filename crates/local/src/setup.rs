@@ -109,7 +109,7 @@ impl Setup {
 
     /// Opens the state file.
     pub(super) fn open_state(&self) -> Result<Database, LocalError> {
-        Ok(Database::open(&self.state, OpenMode::Create)?)
+        Ok(Database::open_with(&self.state, OpenMode::Create, Synchronous::Normal)?)
     }
 
     /// Returns a region with this many instances, which are not started.

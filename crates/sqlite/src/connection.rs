@@ -54,8 +54,19 @@ pub enum OpenMode {
     ReadOnly,
 }
 
+/// What a commit waits for. A commit survives the end of any process in both cases.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Synchronous {
+    /// The disk has it, so that it survives a power failure. The checkpoints of a real hub are in other storage, and may be
+    /// ahead of a file that lost commits: the host would never send their events again.
+    #[default]
+    Full,
+    /// The operating system has it. A power failure may undo the last commits. Only for a hub that is lost with them.
+    Normal,
+}
+
 /// Opens a connection and returns it with the files that it has open.
-pub(crate) fn connect(path: &Arc<Path>, mode: OpenMode) -> Result<(Connection, OpenFiles), DatabaseError> {
+pub(crate) fn connect(path: &Arc<Path>, mode: OpenMode, synchronous: Synchronous) -> Result<(Connection, OpenFiles), DatabaseError> {
     let file = file_path(path).map_err(|reason| DatabaseError::with_reason(path, &reason))?;
     let io_error = |error: std::io::Error| {
         DatabaseError::with_reason(path, &format!("it cannot be opened; check the path ({})", error.kind()))
@@ -68,7 +79,7 @@ pub(crate) fn connect(path: &Arc<Path>, mode: OpenMode) -> Result<(Connection, O
     let connection = if mode == OpenMode::ReadOnly {
         connection
     } else {
-        set_up(connection).map_err(|error| DatabaseError::new(path, &error))?
+        set_up(connection, synchronous).map_err(|error| DatabaseError::new(path, &error))?
     };
     let files = OpenFiles::new(&file).map_err(io_error)?;
     Ok((connection, files))
@@ -131,13 +142,14 @@ fn open(path: &Arc<Path>, address: &Path, mode: OpenMode) -> Result<Connection, 
     Err(DatabaseError::with_reason(path, &reason))
 }
 
-fn set_up(mut connection: Connection) -> rusqlite::Result<Connection> {
-    // The write-ahead log allows readers concurrently with one writer. With NORMAL, a commit survives the end of any process. A
-    // power failure may undo the last commits, but never a part of one. The hub of `devicestate local` is in memory and is lost
-    // too. A Functions host has its checkpoint in other storage: after a power failure it may be ahead of this file, and then
-    // the events between are not repeated.
+fn set_up(mut connection: Connection, synchronous: Synchronous) -> rusqlite::Result<Connection> {
+    // The write-ahead log allows readers concurrently with one writer.
     switch_to_wal(&connection)?;
-    connection.pragma_update(None, "synchronous", "NORMAL")?;
+    let synchronous = match synchronous {
+        Synchronous::Full => "FULL",
+        Synchronous::Normal => "NORMAL",
+    };
+    connection.pragma_update(None, "synchronous", synchronous)?;
     let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
     transaction.execute_batch(SCHEMA)?;
     if !can_hide_messages(&transaction)? {

@@ -22,7 +22,7 @@ use tokio::{
 };
 
 use crate::{
-    connection::{OpenMode, connect},
+    connection::{OpenMode, Synchronous, connect},
     error::DatabaseError,
     open_files::OpenFiles,
 };
@@ -95,15 +95,24 @@ type Operation = Box<dyn FnOnce(Result<&Connection, DatabaseError>) -> AfterComm
 type AfterCommit = Box<dyn FnOnce(Result<(), DatabaseError>) + Send>;
 
 impl Database {
-    /// Opens the file.
+    /// Opens the file. Its commits survive a power failure.
     ///
     /// # Errors
     ///
     /// [`DatabaseError`] if the file cannot be opened, is not a database, belongs to another program, or is locked for longer
     /// than five seconds.
     pub fn open(path: &Path, mode: OpenMode) -> Result<Self, DatabaseError> {
+        Self::open_with(path, mode, Synchronous::Full)
+    }
+
+    /// Opens the file, whose commits wait for what `synchronous` says.
+    ///
+    /// # Errors
+    ///
+    /// The same as [`Database::open`].
+    pub fn open_with(path: &Path, mode: OpenMode, synchronous: Synchronous) -> Result<Self, DatabaseError> {
         let path: Arc<Path> = path.into();
-        let (mut connection, mut files) = connect(&path, mode)?;
+        let (mut connection, mut files) = connect(&path, mode, synchronous)?;
         let (messages, queue) = mpsc::channel::<Message>();
         let (shared, is_waking) = (Arc::clone(&path), Arc::new(AtomicBool::new(false)));
         let is_woken = Arc::clone(&is_waking);
@@ -129,7 +138,7 @@ impl Database {
                 }
                 // With the pages that this connection has, operations would read what another process has replaced.
                 let opened = if files.must_be_reopened() {
-                    connect(&shared, mode).map(|reopened| (connection, files) = reopened)
+                    connect(&shared, mode, synchronous).map(|reopened| (connection, files) = reopened)
                 } else {
                     Ok(())
                 };

@@ -19,7 +19,7 @@ mod store;
 
 use std::path::{Path, PathBuf};
 
-pub use connection::OpenMode;
+pub use connection::{OpenMode, Synchronous};
 pub use database::Database;
 pub use error::DatabaseError;
 pub use queue::SqliteQueue;

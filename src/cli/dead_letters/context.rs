@@ -148,7 +148,7 @@ impl Context {
     pub(super) fn store_name(&self) -> Option<String> {
         Some(match StoreConfig::from_settings(&self.settings).ok()? {
             StoreConfig::Memory => return None,
-            StoreConfig::Sqlite(path) => path.display().to_string(),
+            StoreConfig::Sqlite(file) => file.path.display().to_string(),
             StoreConfig::Cosmos(CosmosConfig { endpoint, database, container, .. }) => {
                 format!("{database}/{container} at {}", endpoint.host_str().unwrap_or_default())
             }
