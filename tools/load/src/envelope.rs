@@ -5,6 +5,7 @@ use base64::{Engine as _, engine::general_purpose::STANDARD as BASE64};
 
 use crate::{
     digits::{Device, SequenceNumber, Time},
+    options::Options,
     telemetry::{self, NUMBER_AT},
 };
 
@@ -21,8 +22,8 @@ pub(crate) struct Envelope {
 /// The positions of one event's variable values.
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct EventPositions<T> {
-    /// The device's number in the body's base64.
-    pub(crate) body: T,
+    /// The device's number in the body's base64, unless the body is given.
+    pub(crate) body: Option<T>,
     /// The device's number in each partition key.
     pub(crate) keys: [T; 3],
     pub(crate) sequence_numbers: [T; 3],
@@ -32,7 +33,7 @@ pub(crate) struct EventPositions<T> {
 impl<T> EventPositions<T> {
     pub(crate) fn map<U>(self, mut to: impl FnMut(T) -> U) -> EventPositions<U> {
         EventPositions {
-            body: to(self.body),
+            body: self.body.map(&mut to),
             keys: self.keys.map(&mut to),
             sequence_numbers: self.sequence_numbers.map(&mut to),
             times: self.times.map(&mut to),
@@ -48,7 +49,7 @@ pub(crate) const GUID_CHARS: usize = 36;
 
 impl Envelope {
     /// Creates the envelope of these bodies. The variable values are placeholders of the final length.
-    pub(crate) fn new(function: &str, partition: u8, content_type: Option<&str>, bodies: &[Vec<u8>]) -> Self {
+    pub(crate) fn new(options: &Options, partition: u8, bodies: &[Vec<u8>]) -> Self {
         let mut envelope =
             Self { text: Vec::new(), events: vec![EventPositions::default(); bodies.len()], now_at: 0, guid_at: 0 };
         let key = telemetry::device_id(partition, Device(0));
@@ -59,7 +60,7 @@ impl Envelope {
 
         envelope.push("{\"Data\":{\"messages\":\"[");
         envelope.each("", "\\\"", "\\\"", |envelope, index| {
-            envelope.events[index].body = envelope.text.len() + NUMBER_AT / 3 * 4;
+            envelope.events[index].body = options.body.is_none().then(|| envelope.text.len() + NUMBER_AT / 3 * 4);
             envelope.push(&BASE64.encode(&bodies[index]));
         });
         let context = format!(
@@ -88,7 +89,7 @@ impl Envelope {
         envelope.column("SystemPropertiesArray", "", |envelope, index| {
             let offset = offset(index).to_string();
             envelope.push("{");
-            if let Some(content_type) = content_type {
+            if let Some(content_type) = &options.content_type {
                 envelope.push(&format!("\\\"content-type\\\":\\\"{content_type}\\\","));
             }
             envelope.push("\\\"x-opt-sequence-number\\\":");
@@ -113,7 +114,7 @@ impl Envelope {
             envelope.push(&time);
             envelope.push("\\\"}");
         });
-        envelope.push(&format!("\"sys\":{{\"MethodName\":\"{function}\",\"UtcNow\":\""));
+        envelope.push(&format!("\"sys\":{{\"MethodName\":\"{}\",\"UtcNow\":\"", options.function));
         envelope.now_at = envelope.text.len();
         // The host writes seven fractional digits; the last four are arbitrary.
         envelope.push(&format!("{time}4567Z\",\"RandGuid\":\""));

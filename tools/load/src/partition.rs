@@ -81,7 +81,9 @@ impl Partition {
             let device = Device(rng.u32(..self.devices));
             let (base64, digits) = (device.base64(), device.digits());
             let enqueued = time.at(before_ms + elapsed * index / events_per_batch);
-            framed.put(positions.body, &base64);
+            if let Some(body) = positions.body {
+                framed.put(body, &base64);
+            }
             for copy in 0..3 {
                 framed.put(positions.keys[copy], &digits);
                 framed.put(positions.sequence_numbers[copy], &sequence_number.0);
@@ -105,8 +107,10 @@ impl Partition {
 
 impl Request {
     fn new(options: &Options, partition: u8, events: u32, body_bytes: usize, rng: &mut Rng) -> Self {
-        let bodies: Vec<_> = (0..events).map(|_| telemetry::body(rng, partition, body_bytes)).collect();
-        let envelope = Envelope::new(&options.function, partition, options.content_type.as_deref(), &bodies);
+        let mut body =
+            || options.body.as_ref().map_or_else(|| telemetry::body(rng, partition, body_bytes), |body| body.to_vec());
+        let bodies: Vec<_> = (0..events).map(|_| body()).collect();
+        let envelope = Envelope::new(options, partition, &bodies);
         let (framed, position) = FramedRequest::new(options, &envelope.text);
         let events = envelope.events.into_iter().map(|positions| positions.map(&position)).collect();
         Self { events, now: position(envelope.now_at), guid: position(envelope.guid_at), framed }
