@@ -129,9 +129,13 @@ if [ -z "$binary" ]; then
   # Only one package, because Cargo would add the features of tokio that other default members need. No default features:
   # `local`, with its stand-in host and simulated devices, is for developers. A separate target folder, so that the output
   # of `cargo build` does not change.
-  PATH=$tools/bin:$PATH CARGO_ZIGBUILD_ZIG_PATH=$tools/ziglang/zig cargo zigbuild --manifest-path "$root/Cargo.toml" \
-    --locked --profile "$profile" --package devicestate --no-default-features ${features:+--features "$features"} \
-    --bin "$name" --target "$TARGET.$GLIBC" --target-dir "$target/zig" >&2 ||
+  # Cargo reads .cargo/config.toml from the current folder.
+  (
+    cd "$root"
+    PATH=$tools/bin:$PATH CARGO_ZIGBUILD_ZIG_PATH=$tools/ziglang/zig cargo zigbuild --locked --profile "$profile" \
+      --package devicestate --no-default-features ${features:+--features "$features"} --bin "$name" \
+      --target "$TARGET.$GLIBC" --target-dir "$target/zig" >&2
+  ) ||
     fail "the program could not be built: see above"
   # The only profile whose folder has another name.
   [ "$profile" != dev ] || profile=debug

@@ -5,7 +5,8 @@ const HELP = `Measure how the cost of an event and of a byte, memory and latency
 Usage: node scripts/measure/growth.js [options]
 
 Measurement:
-  --only LIST        subset of the curves: batch, devices-sqlite, devices-memory, partitions, body, hot, large
+  --only LIST        subset of the curves: batch, devices-sqlite, devices-memory, partitions, body, hot, large, kinds,
+                     reads
   --rounds N         rounds per point [default: 1]
   --seconds S        measured time of a round, in whole seconds [default: 4]
   --warm S           warm-up time in seconds before it [default: 1]
@@ -35,12 +36,14 @@ Examples:
 
 Exit codes: 0 if all counts agree, 1 if some do not or a round failed, 2 if it could not start.`;
 
+const { writeFileSync } = require("node:fs");
 const { join } = require("node:path");
 const { ensureCores } = require("./cores.js");
 const { median, ratio } = require("./figures.js");
 const { CURVES } = require("./growth/curves.js");
+const { whileReading } = require("./growth/reads.js");
 const { tables } = require("./growth/report.js");
-const { product } = require("./handler.js");
+const { freePort, product } = require("./handler.js");
 const { withFolder } = require("./leftovers.js");
 const { binary, driver, load, withHandler } = require("./load.js");
 const { ROOT, StartError, camel, main, progress } = require("./options.js");
@@ -72,7 +75,8 @@ async function measure(options) {
     results.curves.push(curve);
     for (const point of points.filter(({ at }) => at <= options.largest)) {
       const rounds = [];
-      curve.points.push({ ...point, rounds });
+      const { files, ...about } = point;
+      curve.points.push({ ...about, rounds });
       for (let round = 1; round <= options.rounds; round++) {
         progress(`${name}: ${point.description ?? `${point.at} ${unit}`}, round ${round} of ${options.rounds}`);
         rounds.push({ round, ...(await measurePoint(settings, point, programs, options)) });
@@ -96,7 +100,7 @@ function compare(curve) {
   for (const point of points) {
     const counted = validOnly(point.rounds);
     const seconds = median(counted.map(({ seconds }) => seconds).filter(Number.isFinite));
-    Object.assign(point, { validRounds: counted.length, secondsPerRound: seconds, figures: figures(counted) });
+    Object.assign(point, { validRounds: counted.length, secondsPerRound: seconds, figures: figures(counted, point.records) });
   }
   const of = (point) => point?.figures[cost];
   for (const point of points) point.ratio = ratio(of(points[point.base ?? 0]), of(point));
@@ -108,31 +112,42 @@ function compare(curve) {
 const serve = (programs, settings, cores) => product(programs.product, settings, cores);
 
 /** Measures a point once, with a new handler and store. */
-const measurePoint = (settings, { load: more, cores, fill }, programs, options) =>
-  withFolder((folder) => {
-    const file = settings.StateStore === "sqlite" ? { SqlitePath: join(folder, "state.db") } : {};
-    const program = serve(programs, { ...settings, ...file }, cores ?? options.handlerCore);
+const measurePoint = (settings, { settings: own, files = {}, load: more, cores, fill, reads }, programs, options) =>
+  withFolder(async (folder) => {
+    for (const [name, content] of Object.entries(files)) writeFileSync(join(folder, name), content);
+    const paths = {
+      ...(settings.StateStore === "sqlite" && { SqlitePath: join(folder, "state.db") }),
+      ...(files["telemetry.json"] && { TelemetryFile: join(folder, "telemetry.json") }),
+    };
+    const program = serve(programs, { ...settings, ...own, ...paths }, cores ?? options.handlerCore);
+    const api = reads ? await freePort() : undefined;
+    if (api) program.command.push("--api", String(api));
     return withHandler(program, async (handler) => {
       const { seconds, warm, batches } = options;
       const of = { connections: 8, devices: 100, ...more };
-      const loaded = (until) => load(programs.driver, handler, options.driverCore, { ...of, ...until });
+      const body = files.body ? ["--body", join(folder, "body")] : [];
+      const loaded = (until) => load(programs.driver, handler, options.driverCore, { ...of, ...until }, body);
       const filled = fill ? await loaded({ batches: fill }) : undefined;
       if (filled?.isValid === false) return filled;
-      return { ...(await loaded(batches ? { batches } : { seconds, warm })), filled };
+      const measured = () => loaded(batches ? { batches } : { seconds, warm });
+      return { ...(await (api ? whileReading(api, reads, measured) : measured())), filled };
     });
   });
 
 /** Returns the medians of these rounds; figures per byte only if the body size is known. */
-function figures(rounds) {
+function figures(rounds, recordsPerEvent = 1) {
   const of = (figure) => median(rounds.map(figure).filter(Number.isFinite));
   return {
     eventsPerSecond: of((round) => round.eventsPerSecond),
     nsPerEvent: of((round) => round.handler?.nsPerEvent),
+    nsPerRecord: of((round) => round.handler?.nsPerEvent / recordsPerEvent),
     nsPerByte: of((round) => (round.bodyBytes ? round.handler?.nsPerEvent / round.bodyBytes : undefined)),
     p50Ms: of((round) => round.latencyMs?.p50),
     p99Ms: of((round) => round.latencyMs?.p99),
     largeP50Ms: of((round) => round.largeLatencyMs?.p50),
     largeP99Ms: of((round) => round.largeLatencyMs?.p99),
+    readP50Ms: of((round) => round.reads?.p50Ms),
+    readP99Ms: of((round) => round.reads?.p99Ms),
     peakBytes: of((round) => round.handler?.peakBytes),
     residentBytes: of((round) => round.handler?.residentBytes),
     handlerCpuPercent: of((round) => round.handler?.cpuPercent),

@@ -105,4 +105,4 @@ function product(binary, settings, cores, appRoot = ROOT) {
   return { command: [binary, "serve"], settings: all, cores };
 }
 
-module.exports = { Handler, BASE_ENVIRONMENT, product };
+module.exports = { Handler, BASE_ENVIRONMENT, freePort, product };

@@ -16,7 +16,11 @@ use devicestate_sqlite::OpenMode;
 use devicestate_terminal::{CommandError, CommandOutcome, Output, OutputOption, Table, print, print_json_value};
 use serde_json::Value;
 
-use crate::{bootstrap::open_store, cli::dead_letters::shell_quoted, config::StoreConfig};
+use crate::{
+    bootstrap::open_store,
+    cli::dead_letters::shell_quoted,
+    config::{SqliteConfig, StoreConfig},
+};
 #[cfg(feature = "local")]
 pub(super) use list::documents_table;
 

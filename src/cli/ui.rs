@@ -12,7 +12,10 @@ use devicestate_sqlite::{Database, OpenMode, SqliteQueue};
 use devicestate_terminal::{CommandError, interrupt::Interrupts, print, print_message, shell_quoted};
 
 use super::{dead_letters::configured_queue, devices::store_config, program};
-use crate::{bootstrap::open_store, config::StoreConfig};
+use crate::{
+    bootstrap::open_store,
+    config::{SqliteConfig, StoreConfig},
+};
 
 #[derive(Debug, Args)]
 #[command(after_help = "\

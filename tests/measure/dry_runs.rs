@@ -130,6 +130,8 @@ fn each_curve_of_growth_has_its_points_and_counts_every_event() {
         ("body", at(&[])),
         ("hot", at(&[1])),
         ("large", at(&[0, 0])),
+        ("kinds", at(&[1, 1, 1, 1, 1, 1, 8])),
+        ("reads", at(&[0, 10])),
     ];
     assert_eq!(curves, expected.map(|(name, points)| (Some(name), points)));
     for point in list(&results["curves"]).iter().flat_map(|curve| list(&curve["points"])) {

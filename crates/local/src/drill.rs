@@ -15,7 +15,7 @@ use devicestate_engine::{
     store::{StoreError, documents},
     text::iso8601,
 };
-use devicestate_sqlite::{Database, DatabaseError, OpenMode, SqliteStore, dead_letter_folder};
+use devicestate_sqlite::{Database, DatabaseError, OpenMode, SqliteStore, Synchronous, dead_letter_folder};
 use devicestate_terminal::{count_of, interrupt::stop_requested};
 
 use super::{

@@ -41,7 +41,7 @@ pub(super) fn prepare(root: &Path, given: Option<PathBuf>) -> Result<(Settings, 
         settings.set("StateStore", "sqlite");
         settings.set("SqlitePath", state.display().to_string());
         // The hub is in memory: a power failure takes it with the commits.
-        settings.add_default("SqliteSynchronous", "normal".to_owned());
+        settings.add_default("SqliteSynchronous", "normal");
     }
     Ok((settings, state))
 }

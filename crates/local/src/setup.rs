@@ -14,7 +14,7 @@ use devicestate_engine::{
     settings::Settings,
     text::error_message,
 };
-use devicestate_sqlite::{Database, OpenMode, SqliteQueue};
+use devicestate_sqlite::{Database, OpenMode, SqliteQueue, Synchronous};
 use devicestate_telemetry::{DEFAULT_FILE, LoadError, LoadedTelemetry};
 use devicestate_terminal::print_message;
 

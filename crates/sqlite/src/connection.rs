@@ -66,7 +66,11 @@ pub enum Synchronous {
 }
 
 /// Opens a connection and returns it with the files that it has open.
-pub(crate) fn connect(path: &Arc<Path>, mode: OpenMode, synchronous: Synchronous) -> Result<(Connection, OpenFiles), DatabaseError> {
+pub(crate) fn connect(
+    path: &Arc<Path>,
+    mode: OpenMode,
+    synchronous: Synchronous,
+) -> Result<(Connection, OpenFiles), DatabaseError> {
     let file = file_path(path).map_err(|reason| DatabaseError::with_reason(path, &reason))?;
     let io_error = |error: std::io::Error| {
         DatabaseError::with_reason(path, &format!("it cannot be opened; check the path ({})", error.kind()))

@@ -2,6 +2,8 @@
 // batches per connection before the measurement, so that it does not measure the first event of each device.
 "use strict";
 
+const { KINDS } = require("./kinds.js");
+
 const MEMORY = { StateStore: "memory", Telemetry: "drone" };
 
 // The default cache size, which is too small for the larger fleets.
@@ -103,6 +105,22 @@ const CURVES = [
       mixed("small only, two cores", undefined, "0,1", 2),
       mixed("with large, two cores", 1_000_000, "0,1", 2),
     ],
+  },
+  {
+    name: "kinds",
+    description: "Kinds of events: batches of 100 with the same readings; records in an event",
+    unit: "kind",
+    cost: "nsPerRecord",
+    settings: MEMORY,
+    points: KINDS,
+  },
+  {
+    name: "reads",
+    description: "Reads of devices and of lists of 100 per second, beside batches of 100 events; documents in SQLite",
+    unit: "reads/s",
+    cost: "nsPerEvent",
+    settings: SQLITE,
+    points: [0, 10, 100, 1_000].map((reads) => ({ at: reads, reads, load: { events: 100 } })),
   },
 ];
 

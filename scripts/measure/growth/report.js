@@ -19,13 +19,24 @@ const COLUMNS = [
   ["HANDLER", ({ handlerCpuPercent }) => percent(handlerCpuPercent)],
   ["DRIVER", ({ driverCpuPercent }) => percent(driverCpuPercent)],
 ];
-const LARGE_COLUMNS = [
-  ["LARGE P50 MS", ({ largeP50Ms }) => number(largeP50Ms, 2)],
-  ["LARGE P99 MS", ({ largeP99Ms }) => number(largeP99Ms, 2)],
-];
+const MORE_COLUMNS = {
+  large: [
+    ["LARGE P50 MS", ({ largeP50Ms }) => number(largeP50Ms, 2)],
+    ["LARGE P99 MS", ({ largeP99Ms }) => number(largeP99Ms, 2)],
+  ],
+  kinds: [
+    ["RECORDS/EVENT", (_, { records }) => number(records)],
+    ["RECORDS/S", ({ eventsPerSecond }, { records }) => number(eventsPerSecond * records)],
+    ["CPU NS/RECORD", ({ nsPerRecord }) => number(nsPerRecord)],
+  ],
+  reads: [
+    ["READ P50 MS", ({ readP50Ms }) => number(readP50Ms, 2)],
+    ["READ P99 MS", ({ readP99Ms }) => number(readP99Ms, 2)],
+  ],
+};
 
 function curve({ name, description, unit, cost, points, lastToFirst, lastToPrevious }) {
-  const columns = name === "large" ? [...COLUMNS, ...LARGE_COLUMNS] : COLUMNS;
+  const columns = [...COLUMNS, ...(MORE_COLUMNS[name] ?? [])];
   const rows = points.map((point) => [
     point.description ?? number(point.at),
     ...columns.map(([, of]) => of(point.figures, point)),
@@ -38,6 +49,7 @@ function curve({ name, description, unit, cost, points, lastToFirst, lastToPrevi
   ];
   const costs = {
     nsPerEvent: "Processor time per event",
+    nsPerRecord: "Processor time per record",
     nsPerByte: "Processor time per byte",
     p99Ms: "P99 of the small batches",
   };

@@ -1,5 +1,7 @@
 //! The command line options.
 
+use std::{fs, sync::Arc};
+
 use clap::{CommandFactory as _, Parser, ValueEnum, error::ErrorKind};
 use devicestate_terminal::OutputOption;
 use hyper::{Uri, http::uri::Scheme};
@@ -96,6 +98,15 @@ pub(crate) struct Options {
         value_parser = clap::value_parser!(u32).range(..=1 << 20)
     )]
     pub(crate) body_bytes: u32,
+    /// Send the bytes of this file as the body of each event, whose device is then only its partition key
+    #[arg(
+        long,
+        help_heading = "Requests",
+        value_name = "FILE",
+        conflicts_with_all = ["body_bytes", "large_body", "pack"],
+        value_parser = read_body
+    )]
+    pub(crate) body: Option<Arc<[u8]>>,
     /// Send batches of one event with a body of at least this size on the first connection; its latencies are reported
     /// separately
     #[arg(
@@ -136,12 +147,13 @@ impl Options {
     pub(crate) fn parse_arguments() -> Self {
         let options = Self::parse();
         let content_type = options.content_type.as_ref().map_or(0, String::len) as u64;
-        let body = u64::from(options.pack) * u64::from(options.body_bytes).max(300);
+        let given = options.body.as_ref().map(|body| body.len() as u64);
+        let body = given.unwrap_or_else(|| u64::from(options.pack) * u64::from(options.body_bytes).max(300));
         let event = body * 4 / 3 + METADATA_BYTES + content_type;
         let bytes = u64::from(options.connections) * u64::from(options.events) * event;
         if bytes > MAX_PREPARED_BYTES {
             let message = format!(
-                "the prepared requests take {} MB, but the limit is {} MB; reduce --connections, --events, --pack or --body-bytes",
+                "the prepared requests take {} MB, but the limit is {} MB; reduce --connections, --events, --pack or the body",
                 bytes >> 20,
                 MAX_PREPARED_BYTES >> 20
             );
@@ -176,6 +188,11 @@ fn parse_function(text: &str) -> Result<String, String> {
         return Err("a function's name must consist of letters, digits, - and _".to_owned());
     }
     Ok(text.to_owned())
+}
+
+/// Reads the body of each event.
+fn read_body(path: &str) -> Result<Arc<[u8]>, String> {
+    fs::read(path).map(Arc::from).map_err(|error| error.to_string())
 }
 
 /// Parses a content type, which must need no escapes in JSON.

@@ -112,7 +112,9 @@ impl Partition {
 
 impl Request {
     fn new(options: &Options, partition: u8, events: u32, body_bytes: usize, rng: &mut Rng) -> Self {
-        let bodies: Vec<_> = (0..events).map(|_| telemetry::body(rng, partition, options.pack, body_bytes)).collect();
+        let given = options.body.as_ref().map(|body| (body.to_vec(), Vec::new()));
+        let mut body = || given.clone().unwrap_or_else(|| telemetry::body(rng, partition, options.pack, body_bytes));
+        let bodies: Vec<_> = (0..events).map(|_| body()).collect();
         let envelope = Envelope::new(&options.function, partition, options.content_type.as_deref(), &bodies);
         let (framed, position) = FramedRequest::new(options, &envelope.text);
         let events = envelope.events.into_iter().map(|positions| positions.map(&position)).collect();

@@ -121,7 +121,10 @@ impl Report {
             seconds,
             warm: if options.batches.is_some() { 0 } else { options.warm },
             batches: options.batches,
-            body_bytes: options.body_bytes,
+            body_bytes: options
+                .body
+                .as_ref()
+                .map_or(options.body_bytes, |body| u32::try_from(body.len()).unwrap_or(u32::MAX)),
             large_body: options.large_body,
             content_type: options.content_type.clone(),
             content_length: options.content_length,

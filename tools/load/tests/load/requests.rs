@@ -188,6 +188,24 @@ fn a_packed_event_is_an_array_of_records_of_one_device() {
 }
 
 #[test]
+fn a_given_body_is_that_of_each_event_and_the_devices_differ_only_in_their_keys() {
+    // Shorter than where the driver's own bodies have the number of their device.
+    const BODY: &[u8] = b"\x1f\x8b any";
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let file = folder.path().join("body");
+    std::fs::write(&file, BODY).expect("a temporary file");
+    let options = ["--connections", "1", "--batches", "2", "--body", file.to_str().expect("UTF-8")];
+    let mut keys = BTreeSet::new();
+    for batch in by_partition(&sent(50, &options)).into_values().flatten() {
+        for (index, event) in batch.events.iter().enumerate() {
+            assert_eq!(event.body, BODY);
+            keys.insert(batch.metadata.partition_keys.string(index).expect("a key"));
+        }
+    }
+    assert!(keys.len() > 10, "{keys:?}");
+}
+
+#[test]
 fn only_the_first_connection_sends_large_bodies_one_per_batch() {
     let handler = FakeHandler::with_counts(4, 0, 0);
     let options = ["--events", "4", "--connections", "3", "--batches", "3", "--large-body", "2000000"];
