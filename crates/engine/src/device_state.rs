@@ -36,25 +36,27 @@ pub struct Reading {
 struct Fields<T>(Vec<(Name, T)>);
 
 impl<T> Fields<T> {
+    /// Returns a field. The first one, which is mostly asked for, needs no search.
     fn get(&self, name: &str) -> Option<&T> {
-        let index = self.index_of(name, 0).ok()?;
+        let (first, field) = self.0.first()?;
+        if **first == *name {
+            return Some(field);
+        }
+        let index = self.0.binary_search_by(|(held, _)| (**held).cmp(name)).ok()?;
         Some(&self.0[index].1)
     }
 
     /// Returns the index of a field, or as the error the index at which to insert it. Callers that process fields in the order
-    /// of their names pass the `expected` index, and then no search is needed.
-    fn index_of(&self, name: &str, expected: usize) -> Result<usize, usize> {
+    /// of their names pass the `expected` index, and then no search is needed. Names that share their memory are equal without
+    /// a comparison of their bytes.
+    #[inline]
+    fn index_of(&self, name: &Name, expected: usize) -> Result<usize, usize> {
         match self.0.get(expected) {
-            Some((held, _)) if is_same(held, name) => Ok(expected),
-            None if self.0.last().is_none_or(|(held, _)| **held < *name) => Err(self.0.len()),
-            _ => self.0.binary_search_by(|(held, _)| (**held).cmp(name)),
+            Some((held, _)) if held == name => Ok(expected),
+            None if self.0.last().is_none_or(|(held, _)| held < name) => Err(self.0.len()),
+            _ => self.0.binary_search_by(|(held, _)| held.cmp(name)),
         }
     }
-}
-
-/// Returns true if the names are equal. They mostly share the same memory, so that no bytes need to be compared.
-fn is_same(one: &str, other: &str) -> bool {
-    std::ptr::eq(one, other) || one == other
 }
 
 impl<T> Default for Fields<T> {
@@ -148,10 +150,10 @@ impl Document {
         let mut merged = Vec::with_capacity(self.fields.0.len().max(update.fields.0.len()));
         for (name, (version, value)) in &update.fields.0 {
             // Both are sorted by name.
-            while let Some(other) = held.next_if(|(held, _)| !is_same(held, name) && **held < **name) {
+            while let Some(other) = held.next_if(|(held, _)| held != name && held < name) {
                 merged.push(other.clone());
             }
-            let held = held.next_if(|(held, _)| is_same(held, name)).map(|(_, field)| field);
+            let held = held.next_if(|(held, _)| held == name).map(|(_, field)| field);
             let field = match (held, replaced(held.and_then(|held| held.version), *version)) {
                 (Some(held), None) => held.clone(),
                 (_, version) => Field { value: value.clone(), version },

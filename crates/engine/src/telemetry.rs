@@ -3,6 +3,7 @@
 //! The engine depends only on the trait [`Telemetry`]. [`drone`] is the implementation that ships.
 
 pub mod compression;
+pub mod decimal;
 pub mod drone;
 
 use std::{borrow::Cow, mem, ops::Range};

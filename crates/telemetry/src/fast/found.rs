@@ -83,7 +83,7 @@ impl SlotCondition {
             (Test::StartsWith(start), Found::Held(held)) => match held {
                 Held::Text(Quoted { begin, end, is_escaped: false }) => json[*begin..*end].starts_with(start.as_str()),
                 Held::Text(_) => {
-                    let value = held.clone().into_value(json);
+                    let value = held.to_value(json);
                     value.is_some_and(|value| value.as_str().is_some_and(|text| text.starts_with(start.as_str())))
                 }
                 _ => false,
@@ -100,7 +100,7 @@ impl Held {
             (Self::Text(Quoted { begin, end, is_escaped: false }), Value::String(expected)) => {
                 text[*begin..*end] == **expected
             }
-            (Self::Text(_), Value::String(_)) => self.clone().into_value(text).is_some_and(|value| value == *expected),
+            (Self::Text(_), Value::String(_)) => self.to_value(text).is_some_and(|value| value == *expected),
             (Self::Number(number), Value::Number(expected)) => is_equal(expected, number),
             (Self::Boolean(value), Value::Bool(expected)) => value == expected,
             _ => false,

@@ -115,45 +115,45 @@ impl RecordReader<'_, '_, '_, '_> {
         }
         if !purpose.is_taken {
             if let Held::Text(Quoted { is_escaped: true, .. }) = held {
-                held.clone().into_value(self.cursor.text)?;
+                held.to_value(self.cursor.text)?;
             }
-            self.put(purpose, held);
+            self.put(purpose, &held);
             return Some(());
         }
-        self.hold(purpose, held.clone());
+        self.hold(purpose, &held);
         if matches!(held, Held::Null) && !self.plan.nulls_clear {
             self.has_others = true;
             return Some(());
         }
-        self.take(member, held)
+        self.take(member, &held)
     }
 
     /// Puts a value that is not taken into its slot.
     #[inline]
-    fn put(&mut self, purpose: Purpose, held: Held) {
+    fn put(&mut self, purpose: Purpose, held: &Held) {
         self.has_others |= !purpose.is_used;
         self.hold(purpose, held);
     }
 
     /// Puts a value into its slot.
     #[inline]
-    fn hold(&mut self, purpose: Purpose, held: Held) {
+    fn hold(&mut self, purpose: Purpose, held: &Held) {
         if let Some(slot) = self.slots.get_mut(purpose.slot as usize) {
-            *slot = held;
+            slot.clone_from(held);
         }
     }
 
     /// Adds a reading, if the value is one.
     #[inline]
-    fn take(&mut self, member: usize, held: Held) -> Option<()> {
+    fn take(&mut self, member: usize, held: &Held) -> Option<()> {
         if let Leaf::Reading(name) = self.table.leaf(self.plan, member)? {
-            let value = held.into_value(self.cursor.text)?;
+            let value = held.to_value(self.cursor.text)?;
             self.taken.push(member);
             self.records.push(Reading { name: Name::clone(name), value });
         } else {
             self.has_others = true;
             if let Held::Text(Quoted { is_escaped: true, .. }) = held {
-                held.into_value(self.cursor.text)?;
+                held.to_value(self.cursor.text)?;
             }
         }
         Some(())
@@ -164,8 +164,8 @@ impl RecordReader<'_, '_, '_, '_> {
         let object = self.table.object(self.plan, member)?;
         self.object(object, depth)?;
         let held = Held::Json { begin, end: self.cursor.at };
-        self.hold(purpose, held.clone());
-        if purpose.is_taken && self.plan.objects_are_whole { self.take(member, held) } else { Some(()) }
+        self.hold(purpose, &held);
+        if purpose.is_taken && self.plan.objects_are_whole { self.take(member, &held) } else { Some(()) }
     }
 
     fn array(&mut self, member: usize, purpose: Purpose, depth: usize) -> Option<()> {
@@ -181,10 +181,10 @@ impl RecordReader<'_, '_, '_, '_> {
         }
         let held = Held::Json { begin, end: self.cursor.at };
         if !purpose.is_taken {
-            self.put(purpose, held);
+            self.put(purpose, &held);
             return Some(());
         }
-        self.hold(purpose, held);
+        self.hold(purpose, &held);
         if let Leaf::Reading(name) = self.table.leaf(self.plan, member)? {
             self.taken.push(member);
             self.records.push(Reading { name: Name::clone(name), value });
@@ -208,14 +208,16 @@ fn is_within(value: &Value, depth: usize) -> bool {
 impl Held {
     /// Returns the value; `None` if a string has an invalid escape.
     #[inline]
-    pub(super) fn into_value(self, text: &str) -> Option<Value> {
+    pub(super) fn to_value(&self, text: &str) -> Option<Value> {
         Some(match self {
             Self::Absent | Self::Null => Value::Null,
-            Self::Boolean(value) => Value::Bool(value),
-            Self::Number(number) => Value::Number(number),
-            Self::Text(Quoted { begin, end, is_escaped: false }) => Value::String(text[begin..end].to_owned()),
-            Self::Text(Quoted { begin, end, is_escaped: true }) => serde_json::from_str(&text[begin - 1..=end]).ok()?,
-            Self::Json { begin, end } => serde_json::from_str(&text[begin..end]).ok()?,
+            Self::Boolean(value) => Value::Bool(*value),
+            Self::Number(number) => Value::Number(number.clone()),
+            Self::Text(Quoted { begin, end, is_escaped: false }) => Value::String(text[*begin..*end].to_owned()),
+            Self::Text(Quoted { begin, end, is_escaped: true }) => {
+                serde_json::from_str(&text[*begin - 1..=*end]).ok()?
+            }
+            Self::Json { begin, end } => serde_json::from_str(&text[*begin..*end]).ok()?,
         })
     }
 }

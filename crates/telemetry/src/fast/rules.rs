@@ -156,7 +156,7 @@ impl Rules {
 impl TimeRule {
     fn find(&self, context: &Context<'_>, reader: &RecordReader<'_, '_, '_, '_>) -> Option<RecordTime> {
         let ms = match Found::first(&self.from, context, reader.slots) {
-            Found::Held(held) => self.format.parse_ms(&held.clone().into_value(reader.cursor.text)?)?,
+            Found::Held(held) => self.format.parse_ms(&held.to_value(reader.cursor.text)?)?,
             Found::Metadata(value) => self.format.parse_ms(&value)?,
             Found::Missing | Found::Null => return (!self.is_required).then_some(RecordTime::Enqueued),
         };
@@ -191,8 +191,8 @@ impl ReadingRule {
 #[inline]
 fn convert(conversion: &Conversion, held: &Held, text: &str) -> Option<Value> {
     match (conversion, held) {
-        (Conversion::Any, held) => held.clone().into_value(text),
-        (Conversion::String, Held::Text(_)) => held.clone().into_value(text),
+        (Conversion::Any, held) => held.to_value(text),
+        (Conversion::String, Held::Text(_)) => held.to_value(text),
         (Conversion::Boolean, Held::Boolean(value)) => Some(Value::Bool(*value)),
         (
             Conversion::Number { scale: 1.0, offset: 0.0, range: Range { min: None, max: None } },
@@ -206,6 +206,6 @@ fn convert(conversion: &Conversion, held: &Held, text: &str) -> Option<Value> {
             let (name, number) = values.iter().find(|(name, _)| name.eq_ignore_ascii_case(text))?;
             Some(if *stores_name { Value::from(name.as_str()) } else { Value::Number(number.clone()) })
         }
-        (conversion, held) => conversion.convert(&held.clone().into_value(text)?, false).ok(),
+        (conversion, held) => conversion.convert(&held.to_value(text)?, false).ok(),
     }
 }

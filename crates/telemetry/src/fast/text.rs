@@ -1,5 +1,6 @@
 //! Scans JSON text: strings, numbers and white space.
 
+use devicestate_engine::telemetry::decimal::{MAX_DIGITS, digits, nearest_double};
 use serde_json::Number;
 
 /// A position in a JSON text that is UTF-8.
@@ -96,10 +97,6 @@ impl<'t> Cursor<'t> {
     /// or beyond a double.
     #[inline]
     pub(super) fn number(&mut self) -> Option<Number> {
-        /// The maximum number of digits with which each integer is exact in a double.
-        const MAX_EXACT_DIGITS: usize = 15;
-        const POWERS: [f64; 16] =
-            [1e0, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6, 1e7, 1e8, 1e9, 1e10, 1e11, 1e12, 1e13, 1e14, 1e15];
         let begin = self.at;
         let is_negative = self.expect(b'-').is_some();
         let starts_with_zero = self.peek() == Some(b'0');
@@ -121,42 +118,33 @@ impl<'t> Cursor<'t> {
                 return None;
             }
         }
-        if has_exponent || before_point + after_point > MAX_EXACT_DIGITS {
+        if has_exponent || before_point + after_point > MAX_DIGITS {
             let number = &self.text[begin..self.at];
-            if !has_exponent && !has_point {
-                if let Ok(number) = number.parse::<u64>() {
-                    return Some(number.into());
-                }
-                if let Ok(number) = number.parse::<i64>() {
-                    return Some(number.into());
-                }
+            if !has_exponent
+                && !has_point
+                && let Ok(number) = number.parse::<u64>()
+            {
+                return Some(number.into());
             }
             return Number::from_f64(number.parse().ok()?);
         }
-        let is_integer = !has_point && (integer != 0 || !is_negative);
-        if is_integer {
-            #[expect(clippy::cast_possible_wrap, reason = "15 digits are below 2^63")]
-            return Some(if is_negative { Number::from(-(integer as i64)) } else { Number::from(integer) });
+        if !has_point && !is_negative {
+            return Some(integer.into());
         }
-        #[expect(clippy::cast_precision_loss, reason = "15 digits are below 2^53")]
-        let value = integer as f64 / POWERS[after_point];
+        if !has_point
+            && integer != 0
+            && let Some(number) = 0_i64.checked_sub_unsigned(integer)
+        {
+            return Some(number.into());
+        }
+        let value = nearest_double(integer, after_point);
         Number::from_f64(if is_negative { -value } else { value })
     }
 
-    /// Appends the digits that start here to the number, and returns their count. With more than 19 digits the number overflows and
-    /// must not be used.
+    /// Appends the digits that start here to the integer, and returns their count.
     #[inline]
     fn digits(&mut self, integer: &mut u64) -> usize {
-        let rest = self.rest();
-        let mut count = 0;
-        for byte in rest {
-            let digit = byte.wrapping_sub(b'0');
-            if digit > 9 {
-                break;
-            }
-            *integer = integer.wrapping_mul(10).wrapping_add(u64::from(digit));
-            count += 1;
-        }
+        let count = digits(integer, self.rest());
         self.at += count;
         count
     }

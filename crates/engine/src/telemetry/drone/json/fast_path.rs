@@ -6,7 +6,10 @@
 use std::borrow::Cow;
 
 use super::super::{FLIGHT_MODES, Fields, Health, Position};
-use crate::json::{Quotes, each_part, expect_end, ordinary_len, parse_value, trim_start};
+use crate::{
+    json::{Quotes, each_part, expect_end, ordinary_len, parse_value, trim_start},
+    telemetry::decimal::{MAX_DIGITS, digits, nearest_double},
+};
 
 /// Returns the fields of an event; `None` if the general parser is needed.
 pub(super) fn decode(text: &[u8]) -> Option<Fields<'_>> {
@@ -116,22 +119,16 @@ fn parse_boolean<'a>(field: &mut Option<bool>, text: &'a [u8]) -> Option<&'a [u8
     }
 }
 
-/// Parses a decimal number such as `-122.024382`.
-///
-/// Up to 15 digits make an integer that a double represents exactly. It is divided by a power of ten, which is also exact,
-/// so the quotient is the nearest double. Numbers with more digits are parsed by the standard library, which also returns
-/// the nearest double.
+/// Parses a decimal number such as `-122.024382`. One with too many digits for an integer is parsed by the standard library,
+/// which also returns the nearest double.
 fn parse_number<'a>(field: &mut Option<f64>, text: &'a [u8]) -> Option<&'a [u8]> {
-    const POWERS: [f64; 16] = [1e0, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6, 1e7, 1e8, 1e9, 1e10, 1e11, 1e12, 1e13, 1e14, 1e15];
-    /// The maximum number of digits with which each integer is exact in a double.
-    const MAX_EXACT_DIGITS: usize = 15;
     let unsigned = text.strip_prefix(b"-").unwrap_or(text);
     let mut integer = 0;
-    let before_point = parse_digits(&mut integer, unsigned);
+    let before_point = digits(&mut integer, unsigned);
     let after = &unsigned[before_point..];
     let (after_point, rest) = match after.strip_prefix(b".") {
         Some(fraction) => {
-            let after_point = parse_digits(&mut integer, fraction);
+            let after_point = digits(&mut integer, fraction);
             (after_point, &fraction[after_point..])
         }
         None => (0, after),
@@ -143,27 +140,11 @@ fn parse_number<'a>(field: &mut Option<f64>, text: &'a [u8]) -> Option<&'a [u8]>
     if !is_number || is_negative && integer == 0 {
         return None;
     }
-    if before_point + after_point > MAX_EXACT_DIGITS {
+    if before_point + after_point > MAX_DIGITS {
         let number = text.get(..text.len() - rest.len()).filter(|_| after_point > 0)?;
         let value: f64 = str::from_utf8(number).ok()?.parse().ok()?;
         return set_once(field, Some(value).filter(|value| value.is_finite())?, rest);
     }
-    #[expect(clippy::cast_precision_loss, reason = "15 digits are below 2^53")]
-    let value = integer as f64 / POWERS[after_point];
+    let value = nearest_double(integer, after_point);
     set_once(field, if is_negative { -value } else { value }, rest)
-}
-
-/// Appends the digits at the start of the text to the number, and returns their count. With more than 19 digits the number
-/// overflows and must not be used.
-fn parse_digits(integer: &mut u64, text: &[u8]) -> usize {
-    let mut count = 0;
-    for byte in text {
-        let digit = byte.wrapping_sub(b'0');
-        if digit > 9 {
-            break;
-        }
-        *integer = integer.wrapping_mul(10).wrapping_add(u64::from(digit));
-        count += 1;
-    }
-    count
 }
