@@ -36,7 +36,7 @@ pub(crate) fn assert_json_decodes_to_the_same(drone: Drone, event: &Event) {
         assert!(decoded.is_err(), "{drone:?}: {event:?} can be decoded, but has no JSON");
         return;
     };
-    let content_type = Some("application/json".to_owned());
+    let content_type = Some("application/json".into());
     let as_json = Event { body: shown.to_string().into(), content_type, ..event.clone() };
     assert_eq!(drone.decode(&as_json).ok(), decoded.ok(), "{drone:?}: {event:?} is shown as {shown}");
 }
