@@ -1,5 +1,6 @@
 //! The HTTP server of the handler, as the Functions host expects it of a custom handler.
 
+mod body;
 mod connections;
 mod devices_function;
 mod host_end;
@@ -13,7 +14,6 @@ use std::{
 
 use axum::{
     Router,
-    body::{Body, Bytes, HttpBody as _},
     extract::{DefaultBodyLimit, Request, State},
     http::{HeaderMap, StatusCode, header::CONTENT_TYPE},
     middleware,
@@ -33,8 +33,7 @@ use devicestate_engine::{
 use devicestate_read_api::{MAX_ANSWER_TIME, ReadApi};
 use devicestate_sqlite::{DatabaseError, OpenMode};
 use devicestate_telemetry::{LoadError, LoadedTelemetry};
-use http_body_util::BodyExt as _;
-use tokio::{net::TcpListener, time::timeout};
+use tokio::net::TcpListener;
 
 use crate::{
     bootstrap::{build_processor, open_overflow, open_store},
@@ -45,7 +44,7 @@ use crate::{
     otlp::Otlp,
     silence_watch::{self, SilenceWatchFunction},
 };
-use connections::MAX_SILENCE;
+use body::{BodyError, collect_body};
 use devices_function::DevicesFunction;
 pub use host_end::Host;
 use readers::Readers;
@@ -294,15 +293,6 @@ async fn invoke_timer(State((function, timer)): State<(String, Timer)>, request:
     }
 }
 
-/// Why a request has no complete body.
-#[derive(Debug, thiserror::Error)]
-enum BodyError {
-    #[error("the connection was closed before the complete request had arrived: {0}")]
-    Closed(#[from] axum::Error),
-    #[error("nothing of the rest of the request arrived for {} s", MAX_SILENCE.as_secs())]
-    Silent(#[from] tokio::time::error::Elapsed),
-}
-
 fn incomplete(error: &BodyError) -> Response {
     tracing::warn!("{error}");
     let status = match error {
@@ -310,34 +300,6 @@ fn incomplete(error: &BodyError) -> Response {
         BodyError::Silent(_) => StatusCode::REQUEST_TIMEOUT,
     };
     json_response(status, serde_json::json!({ "error": error.to_string() }).to_string())
-}
-
-/// Collects a body into one buffer. A body of one frame is not copied. The frames of a longer one are copied as they
-/// arrive and then dropped, since the connection reuses their memory.
-async fn collect_body(mut body: Body) -> Result<Bytes, BodyError> {
-    /// Limits how much memory is reserved for bytes that `Content-Length` announces. They may never arrive.
-    const MAX_RESERVED_BYTES: usize = 1 << 20;
-    let Some(first) = next_frame(&mut body).await? else { return Ok(Bytes::new()) };
-    let Some(second) = next_frame(&mut body).await? else { return Ok(first) };
-    let reserved = usize::try_from(body.size_hint().lower()).unwrap_or_default().min(MAX_RESERVED_BYTES);
-    let mut collected = Vec::with_capacity(first.len() + second.len() + reserved);
-    collected.extend_from_slice(&first);
-    collected.extend_from_slice(&second);
-    drop((first, second));
-    while let Some(frame) = next_frame(&mut body).await? {
-        collected.extend_from_slice(&frame);
-    }
-    Ok(collected.into())
-}
-
-async fn next_frame(body: &mut Body) -> Result<Option<Bytes>, BodyError> {
-    while let Some(frame) = timeout(MAX_SILENCE, body.frame()).await? {
-        // The other kind of frame holds trailers, which the host does not send.
-        if let Ok(data) = frame?.into_data() {
-            return Ok(Some(data));
-        }
-    }
-    Ok(None)
 }
 
 /// Returns the host's id of the invocation, which is kept and recorded; empty if the request has none or an excessive one.

@@ -74,7 +74,7 @@ fn assert_as_mapped(file: &str, body: &[u8]) {
 fn event(body: &[u8], content_type: Option<&str>) -> Event {
     Event {
         body: Bytes::copy_from_slice(body),
-        content_type: content_type.map(str::to_owned),
+        content_type: content_type.map(Into::into),
         iot_hub_device_id: Some("authenticated".into()),
         ..Event::default()
     }

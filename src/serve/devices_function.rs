@@ -19,7 +19,11 @@ use devicestate_engine::{
 use devicestate_read_api::{self as read_api, Problem, percent_decoded};
 use serde_json::{Value, json};
 
-use super::{BodyError, incomplete, json_response, next_frame, readers::Readers};
+use super::{
+    body::{BodyError, next_frame},
+    incomplete, json_response,
+    readers::Readers,
+};
 
 /// Limits the size of the host's request, of which a body of the caller is a part.
 const MAX_ENVELOPE_BYTES: usize = 1 << 20;

@@ -2,6 +2,7 @@
 
 use std::sync::{Arc, OnceLock};
 
+use arcstr::ArcStr;
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
@@ -128,8 +129,8 @@ pub struct Event {
     pub body: Bytes,
     /// The event's position in its partition; `None` if the request has no usable one.
     pub position: Option<EventPosition>,
-    /// The `content-type` that the sender set.
-    pub content_type: Option<String>,
+    /// The `content-type` that the sender set. The events of a batch mostly have the same, and share its memory.
+    pub content_type: Option<ArcStr>,
     /// The device that IoT Hub authenticated as the sender.
     pub iot_hub_device_id: Option<String>,
     /// The time that orders the event within its source instead of the sequence number, in milliseconds since 1970, UTC; `None`

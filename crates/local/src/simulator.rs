@@ -250,7 +250,7 @@ mod tests {
 
     fn decoded(encoding: Encoding) -> Vec<Decoded> {
         let decode = |sent: Sent| {
-            let content_type = sent.content_type.map(str::to_owned);
+            let content_type = sent.content_type.map(Into::into);
             let event = Event { body: sent.body.into(), content_type, ..Event::default() };
             Decoder::default().decode(&event).expect("valid telemetry")
         };

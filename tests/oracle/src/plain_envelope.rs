@@ -82,7 +82,7 @@ pub fn read_with_engine(request: &[u8], trigger: &EventHubTrigger) -> Result<Req
     assert!(columns.iter().all(|column| column.cell(batch.events.len()).is_none()), "a cell without an event");
     let event = |(index, event): (usize, &devicestate_engine::batch::Event)| Event {
         body: event.body.to_vec(),
-        content_type: event.content_type.clone(),
+        content_type: event.content_type.as_deref().map(str::to_owned),
         iot_hub_device_id: event.iot_hub_device_id.clone(),
         iot_hub_times: [event.time_ms, event.created_ms],
         iot_hub_message_source: event.iot_hub_message_source.clone(),

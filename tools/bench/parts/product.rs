@@ -204,7 +204,7 @@ pub(super) fn read(request: &Bytes, function: &Function) -> Invocation {
 
 /// Returns an event as it is read from its request.
 pub(super) fn event(sent: Sent) -> Event {
-    Event { body: sent.body.into(), content_type: sent.content_type.map(str::to_owned), ..Event::default() }
+    Event { body: sent.body.into(), content_type: sent.content_type.map(Into::into), ..Event::default() }
 }
 
 /// Decodes an event of one record.

@@ -345,9 +345,9 @@ fn single_event_batch(letter: &DeadLetter, body: Vec<u8>, is_edited: bool) -> Ba
     let mut batch =
         attach_metadata(letter.source.clone(), vec![Event { body: body.into(), ..Event::default() }], metadata);
     // A corrected text is in UTF-8. Its content type stays if it names JSON, because the telemetry may depend on it.
-    let names_json = |content_type: &String| content_type.contains("json") && !content_type.contains("charset");
-    if is_edited && !batch.events[0].content_type.as_ref().is_some_and(names_json) {
-        batch.events[0].content_type = Some("application/json".to_owned());
+    let names_json = |content_type: &str| content_type.contains("json") && !content_type.contains("charset");
+    if is_edited && !batch.events[0].content_type.as_deref().is_some_and(names_json) {
+        batch.events[0].content_type = Some("application/json".into());
     }
     batch
 }

@@ -1,8 +1,12 @@
 //! Reads the metadata of the events of a request.
 
+mod properties;
 mod single;
 mod time;
 
+use std::borrow::Cow;
+
+use arcstr::ArcStr;
 use bytes::Bytes;
 use serde::de::DeserializeOwned;
 
@@ -11,8 +15,9 @@ use crate::{
     batch::{Event, EventMetadata, EventPosition, Message, MetadataColumn, Source},
     device_state::MAX_CLOCK_STEP_MS,
     function_app::Cardinality,
-    json::{Members, Quotes, Raw, parse_elements, parse_object, parse_value},
+    json::{Members, Quotes, Raw, parse_elements, parse_value},
 };
+use properties::properties;
 use time::TimeParser;
 
 /// The metadata of a request: unparsed JSON values by name, read one by one when they are needed.
@@ -143,50 +148,6 @@ const IOT_HUB_MESSAGE_SOURCE: &str = "iothub-message-source";
 /// An application property that the SDKs for devices set.
 const CREATION_TIME: &str = "iothub-creation-time-utc";
 
-/// Parses the properties with these names in the object at the start of the text; returns them with the text after it. If it
-/// is not an object, or if one of these properties is duplicated or not a string, all count as absent.
-fn properties<'t, const N: usize>(
-    text: &'t [u8],
-    quotes: Quotes,
-    names: [&str; N],
-) -> Option<([Option<String>; N], &'t [u8])> {
-    const ABSENT: Option<String> = None;
-    if !text.starts_with(b"{") {
-        return parse_value(text, quotes).map(|(_, rest)| ([ABSENT; N], rest));
-    }
-    let (mut values, mut is_valid) = ([None; N], true);
-    let rest = parse_object(text, quotes, |name, text| {
-        let (value, rest) = parse_value(text, quotes)?;
-        match name.unquoted() {
-            Some(name) => {
-                if let Some(index) = names.iter().position(|wanted| *name == *wanted.as_bytes()) {
-                    is_valid &= values[index].replace(value).is_none();
-                }
-            }
-            None => is_valid = false,
-        }
-        Some(rest)
-    })?;
-    let mut texts = [ABSENT; N];
-    for (text, value) in texts.iter_mut().zip(values) {
-        match property_text(value) {
-            Ok(value) => *text = value,
-            Err(NotText) => is_valid = false,
-        }
-    }
-    Some((if is_valid { texts } else { [ABSENT; N] }, rest))
-}
-
-/// A property is not a string.
-struct NotText;
-
-/// Returns the text of a property, which may be absent or null.
-fn property_text(property: Option<Raw<'_>>) -> Result<Option<String>, NotText> {
-    let Some(value) = property.filter(|value| value.text != b"null") else { return Ok(None) };
-    let text = value.in_quotes().and_then(|_| value.unquoted()).ok_or(NotText)?;
-    String::from_utf8(text.into_owned()).map(Some).map_err(|_| NotText)
-}
-
 fn attach_system_properties(events: &mut [Event], column: &MetadataColumn) {
     // Most senders set none of these properties, and this column is most of an envelope. "con" is in the first name, and in no
     // property that Event Hubs sets.
@@ -199,10 +160,15 @@ fn attach_system_properties(events: &mut [Event], column: &MetadataColumn) {
     let cells =
         read_cells(column, "SystemPropertiesArray", events.len(), |text, quotes| properties(text, quotes, names));
     let mut time_parser = TimeParser::default();
+    let mut shared: Option<ArcStr> = None;
     for (event, cell) in events.iter_mut().zip(cells.ok().flatten().unwrap_or_default()) {
         let [content_type, iot_hub_device_id, enqueued_time, message_source] = cell;
-        (event.content_type, event.iot_hub_device_id) = (content_type, iot_hub_device_id);
-        event.iot_hub_message_source = message_source;
+        if shared.as_deref() != content_type.as_deref() {
+            shared = content_type.map(|text| (*text).into());
+        }
+        event.content_type.clone_from(&shared);
+        event.iot_hub_device_id = iot_hub_device_id.map(Cow::into_owned);
+        event.iot_hub_message_source = message_source.map(Cow::into_owned);
         let time_ms = enqueued_time.and_then(|time| usable_time(&time, &mut time_parser));
         event.time_ms = time_ms.filter(|time_ms| can_be_of_iot_hub(*time_ms, event.position));
     }

@@ -30,7 +30,7 @@ pub(super) fn parse_string(text: &[u8], quotes: Quotes) -> Option<(Raw<'_>, &[u8
 fn parse_escaped(text: &[u8]) -> Option<(Raw<'_>, &[u8])> {
     const QUOTE: &[u8] = br#"\""#;
     let inner = text.strip_prefix(QUOTE)?;
-    let end = QUOTE.len() + inner.iter().position(|byte| *byte == b'\\')? + QUOTE.len();
+    let end = QUOTE.len() + memchr::memchr(b'\\', inner)? + QUOTE.len();
     let (text, rest) = text.split_at_checked(end)?;
     Some((Raw { text, escapes: Escapes::OwnQuotes }, rest))
 }
@@ -72,58 +72,35 @@ fn parse_plain(text: &[u8]) -> Option<(Raw<'_>, &[u8])> {
             }
         }
         if text[at - 1] != b'\\' {
-            let seen;
-            (at, seen) = skip_chunks(text, at);
-            is_ascii &= !seen.high;
-            if seen.backslash && escapes == Escapes::None {
+            let skipped = ordinary_chunks(text, at);
+            is_ascii &= skipped.is_ascii();
+            if escapes == Escapes::None && memchr::memchr(b'\\', skipped).is_some() {
                 escapes = Escapes::Quotes;
             }
+            at += skipped.len();
         }
     }
 }
 
-/// Skips chunks of a string that contain nothing special. Returns an index that is not inside an escape, and what the
-/// skipped chunks contain. The byte before `begin` must not be a backslash.
-fn skip_chunks(text: &[u8], begin: usize) -> (usize, Seen) {
-    let mut at = begin;
-    let mut all = Seen::default();
-    while let (Some(before), Some(bytes)) = (text[at - 1..].first_chunk(), text[at..].first_chunk()) {
-        let seen = Seen::in_bytes(before, bytes);
-        if seen.special {
-            break;
-        }
-        all.high |= seen.high;
-        all.backslash |= seen.backslash;
-        at += CHUNK_BYTES;
-    }
-    // Each backslash in the skipped chunks starts an escape. If one is the last byte, the index goes before it.
-    let is_within_escape = text[at - 1] == b'\\';
-    (at - usize::from(is_within_escape), all)
+/// Returns the text from `begin` on, in chunks, that has nothing special but escaped quotes. It does not end within an escape.
+/// The byte before `begin` must not be a backslash.
+fn ordinary_chunks(text: &[u8], begin: usize) -> &[u8] {
+    let (chunks, _) = text[begin..].as_chunks::<CHUNK_BYTES>();
+    let (chunks_before, _) = text[begin - 1..].as_chunks();
+    let count = chunks_before.iter().zip(chunks).take_while(|(before, bytes)| !has_special(before, bytes)).count();
+    let skipped = chunks[..count].as_flattened();
+    // Each backslash in it starts an escape, which may end after it.
+    skipped.strip_suffix(b"\\").unwrap_or(skipped)
 }
 
-/// The kinds of bytes in a part of a string.
-#[derive(Default)]
-struct Seen {
-    /// A control character, the quote that ends the string, or a backslash before anything but a quote.
-    special: bool,
-    /// A byte that is not ASCII.
-    high: bool,
-    /// A backslash, except as the last byte.
-    backslash: bool,
-}
-
-impl Seen {
-    /// Classifies all bytes together, which the compiler vectorizes. `before` contains the byte before each byte.
-    fn in_bytes(before: &[u8; CHUNK_BYTES], bytes: &[u8; CHUNK_BYTES]) -> Self {
-        let (mut special, mut high, mut backslash) = (0, 0, 0);
-        for (before, byte) in before.iter().zip(bytes) {
-            let is_escaped = u8::from(*before == b'\\');
-            special |= (u8::from(*byte == b'"') ^ is_escaped) | u8::from(*byte < b' ');
-            high |= byte;
-            backslash |= is_escaped;
-        }
-        Self { special: special != 0, high: high >= 0x80, backslash: backslash != 0 }
+/// Returns true if a byte is a control character, the quote that ends the string, or after a backslash and not a quote. All bytes are
+/// examined together, which the compiler vectorizes. `before` contains the byte before each byte.
+fn has_special(before: &[u8; CHUNK_BYTES], bytes: &[u8; CHUNK_BYTES]) -> bool {
+    let mut special = 0;
+    for (before, byte) in before.iter().zip(bytes) {
+        special |= (u8::from(*byte == b'"') ^ u8::from(*before == b'\\')) | u8::from(*byte < b' ');
     }
+    special != 0
 }
 
 /// Returns the length of the escape at the start of the text; `None` if it is invalid.

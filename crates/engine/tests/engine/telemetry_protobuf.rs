@@ -36,7 +36,7 @@ pub(crate) fn assert_json_decodes_to_the_same(drone: Drone, event: &Event) {
         assert!(decoded.is_err(), "{drone:?}: {event:?} can be decoded, but has no JSON");
         return;
     };
-    let content_type = Some("application/json".to_owned());
+    let content_type = Some("application/json".into());
     let as_json = Event { body: shown.to_string().into(), content_type, ..event.clone() };
     assert_eq!(drone.decode(&as_json).ok(), decoded.ok(), "{drone:?}: {event:?} is shown as {shown}");
 }
@@ -269,7 +269,7 @@ fn the_issue_names_the_detected_format() {
 fn a_content_type_has_precedence_over_the_setting() {
     let event = |content_type: &str, body: &[u8]| Event {
         body: body.to_vec().into(),
-        content_type: Some(content_type.to_owned()),
+        content_type: Some(content_type.into()),
         ..Event::default()
     };
     let (json, protobuf) = (br#"{"deviceId":"d"}"#.as_slice(), bytes("0a0164"));

@@ -1,6 +1,7 @@
 //! The engine and a second, plain reader return the same for any request.
 
 mod requests;
+mod system_properties;
 mod templates;
 mod values;
 

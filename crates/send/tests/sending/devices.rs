@@ -30,7 +30,7 @@ fn assert_devices_arrive(wire: Encoding, name: &str, content_type: &str) {
     for batch in &accepted_batches {
         for event in &batch.events {
             assert_eq!(event.content_type.as_deref(), Some(content_type));
-            let content_type = event.content_type.clone();
+            let content_type = event.content_type.as_deref().map(Into::into);
             let event = Event { body: event.body.clone().into(), content_type, ..Event::default() };
             let decoded = drones.decode(&event).expect("valid telemetry");
             assert_eq!(Some(&decoded.device_id), batch.key.as_ref(), "the key is the device");
