@@ -1,5 +1,7 @@
 //! The batches of one partition, each newer than the previous one.
 
+use std::iter;
+
 use fastrand::Rng;
 
 use crate::{
@@ -82,7 +84,9 @@ impl Partition {
         let (elapsed, events_per_batch) = (self.last_batch_ms - before_ms, i64::from(self.events));
         self.next = (self.next + 1) % requests.len();
         let Request { framed, events, records, now, guid } = &mut requests[self.next];
-        for ((index, positions), records) in (1..).zip(events).zip(records.chunks_exact(self.pack)) {
+        // A given body has no device.
+        let devices_at = records.chunks_exact(self.pack).chain(iter::repeat(&[][..]));
+        for ((index, positions), records) in (1..).zip(events).zip(devices_at) {
             let device = Device(rng.u32(..self.devices));
             let (base64, digits) = (device.base64(), device.digits());
             let enqueued = time.at(before_ms + elapsed * index / events_per_batch);
