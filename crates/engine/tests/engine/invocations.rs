@@ -183,7 +183,10 @@ fn content_type_and_device_are_read_from_the_system_properties() {
     let both = json!({ "content-type": "application/json", "iothub-connection-device-id": "d", "x": 1 });
     let read_properties = |count: usize, metadata: &Value| -> Vec<(Option<String>, Option<String>)> {
         let events = many(count, metadata).batch.events;
-        events.into_iter().map(|event| (event.content_type.map(|text| text.to_string()), event.iot_hub_device_id)).collect()
+        events
+            .into_iter()
+            .map(|event| (event.content_type.map(|text| text.to_string()), event.iot_hub_device_id))
+            .collect()
     };
     let (json, device) = (Some("application/json".to_owned()), Some("d".to_owned()));
     for (properties, expected) in [
